@@ -1,0 +1,178 @@
+"""Every setting of the system: one frozen tree, read from the environment at the roots only.
+
+A name is `PHOTOFEED_` + the field, `__` between levels: `PHOTOFEED_WORKERS__WRITE_FEEDS=2`. Units are
+part of the names. Roots are the CLI, the API's `create_app` and the stage worker; everything below
+them is handed the values it needs.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+_LOOPBACK = "127.0.0.1"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ports(_Frozen):
+    """The loopback port of every listener, before `port_offset` is added."""
+
+    api: Port = 8080
+    edge: Port = 8081
+    ops: Port = 8082
+    shield: Port = 8083
+    edge_refresh: Port = 8084
+    kafka: Port = 19092
+    kafka_controller: Port = 19093
+    redis: Port = 16379
+    postgres: Port = 15432
+    cassandra: Port = 19042
+    cassandra_storage: Port = 17000
+    search: Port = 19200
+    search_transport: Port = 19300
+    s3: Port = 18333
+    s3_master: Port = 18334
+    s3_volume: Port = 18335
+    s3_filer: Port = 18336
+
+
+class Heaps(_Frozen):
+    """Heap of each Java server, MiB."""
+
+    kafka_mib: int = Field(384, ge=256)
+    cassandra_mib: int = Field(512, ge=384)
+    search_mib: int = Field(512, ge=384)
+
+
+class Workers(_Frozen):
+    """Processes per stage; more of any stage is this one number."""
+
+    process_photo: int = Field(1, ge=0, le=64)
+    publish_post: int = Field(1, ge=0, le=64)
+    plan_fan_out: int = Field(1, ge=0, le=64)
+    write_feeds: int = Field(1, ge=0, le=64)
+    refill_feeds: int = Field(1, ge=0, le=64)
+    count_follows: int = Field(1, ge=0, le=64)
+    count_reactions: int = Field(1, ge=0, le=64)
+    notify: int = Field(1, ge=0, le=64)
+    index_search: int = Field(1, ge=0, le=64)
+
+
+class Retries(_Frozen):
+    """How a stage meets trouble that may pass (seed section 10: three tries, then the dead letters)."""
+
+    tries: int = Field(3, ge=1)
+    rounds: int = Field(2, ge=0, description="trips through the retry topic after the first tries")
+    base_s: float = Field(0.1, gt=0)
+    cap_s: float = Field(5.0, gt=0)
+    round_delay_s: float = Field(10.0, ge=0)
+    away_limit_s: float = Field(240.0, gt=0, description="under Faust's 300 s processing limit")
+
+
+class Feed(_Frozen):
+    """The home feed (seed sections 7 and 8)."""
+
+    cap: int = Field(3000, ge=20)
+    trim_slack: int = Field(300, ge=0)
+    ttl_s: int = Field(7 * 86400, ge=60)
+    following_ttl_s: int = Field(300, ge=1)
+    post_ttl_s: int = Field(3600, ge=1)
+    chunk_followers: int = Field(1000, ge=1)
+    celebrity_threshold: int = Field(10_000, ge=1)
+
+
+class Uploads(_Frozen):
+    """What may be uploaded (seed section 5b)."""
+
+    url_ttl_s: int = Field(900, ge=60)
+    max_bytes: int = Field(50_000_000, ge=1)
+    bucket: str = "uploads"
+    media_bucket: str = "media"
+
+
+class Limits(_Frozen):
+    """Calls per minute; refusals are 429 with Retry-After (seed section 10b)."""
+
+    uploads_per_user: int = Field(10, ge=1)
+    unauthenticated_per_ip: int = Field(100, ge=1)
+    registrations_per_ip: int = Field(60, ge=1)
+    calls_per_user: int = Field(6000, ge=1)
+    calls_per_ip: int = Field(12_000, ge=1)
+    trusted_proxies: tuple[str, ...] = ()
+
+
+class Tokens(_Frozen):
+    """Access tokens (RFC 7519)."""
+
+    issuer: str = "photofeed"
+    audience: str = "photofeed-api"
+    ttl_s: int = Field(3600, ge=60)
+
+
+class Settings(BaseSettings):
+    """The whole tree. `load()` is the way in; tests build it with keyword arguments."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PHOTOFEED_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    run_dir: Path = Path(".run")
+    port_offset: int = Field(0, ge=0, le=40_000)
+    schema_registry_url: str | None = None
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    ports: Ports = Ports()
+    heaps: Heaps = Heaps()
+    workers: Workers = Workers()
+    retries: Retries = Retries()
+    feed: Feed = Feed()
+    uploads: Uploads = Uploads()
+    limits: Limits = Limits()
+    tokens: Tokens = Tokens()
+
+    @model_validator(mode="after")
+    def _ports_are_distinct(self) -> Self:
+        numbers = [self.port(name) for name in Ports.model_fields]
+        if len(set(numbers)) != len(numbers) or max(numbers) > 65535:
+            raise ValueError("ports: two listeners share a port, or the offset passes 65535")
+        return self
+
+    def port(self, name: str) -> int:
+        """The port of listener `name` with the offset applied."""
+        return int(getattr(self.ports, name)) + self.port_offset
+
+    def address(self, name: str) -> str:
+        """`host:port` of listener `name`."""
+        return f"{_LOOPBACK}:{self.port(name)}"
+
+    def url(self, name: str, scheme: str = "http") -> str:
+        """`scheme://host:port` of listener `name`."""
+        return f"{scheme}://{self.address(name)}"
+
+    @property
+    def postgres_dsn(self) -> str:
+        """Connection URL of the relational store; loopback trusts its own user."""
+        return f"postgresql://photofeed@{self.address('postgres')}/photofeed"
+
+    @property
+    def redis_url(self) -> str:
+        """Connection URL of the feed cache."""
+        return f"redis://{self.address('redis')}/0"
+
+
+class SettingsError(Exception):
+    """A setting that can't be used; the message is one line and says which and why."""
+
+
+def load() -> Settings:
+    """Read the settings from the environment. Raises SettingsError naming the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "PHOTOFEED_" + "__".join(str(part).upper() for part in first["loc"])
+        raise SettingsError(f"{name.rstrip('_')}: {first['msg']}") from None
