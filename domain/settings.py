@@ -1,7 +1,7 @@
 """Every setting of the system: one frozen tree, read from the environment at the roots only.
 
-A name is `PHOTOFEED_` + the field, `__` between levels: `PHOTOFEED_WORKERS__WRITE_FEEDS=2`. Units are
-part of the names. Roots are the CLI, the API's `create_app` and the stage worker; everything below
+A name is `PHOTOFEED_` + the field, `__` between levels: `PHOTOFEED_WORKERS__WRITE_FEEDS=2`.
+Units are part of the names. Roots are the CLI, the API's `create_app` and the stage worker; everything below
 them is handed the values it needs.
 """
 
@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 _LOOPBACK = "127.0.0.1"
+_LAST_PORT = 65535
 
 
 class _Frozen(BaseModel):
@@ -64,7 +65,7 @@ class Workers(_Frozen):
 
 
 class Retries(_Frozen):
-    """How a stage meets trouble that may pass (seed section 10: three tries, then the dead letters)."""
+    """How a stage meets trouble that may pass (seed section 10: three tries by default)."""
 
     tries: int = Field(3, ge=1)
     rounds: int = Field(2, ge=0, description="trips through the retry topic after the first tries")
@@ -137,7 +138,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _ports_are_distinct(self) -> Self:
         numbers = [self.port(name) for name in Ports.model_fields]
-        if len(set(numbers)) != len(numbers) or max(numbers) > 65535:
+        if len(set(numbers)) != len(numbers) or max(numbers) > _LAST_PORT:
             raise ValueError("ports: two listeners share a port, or the offset passes 65535")
         return self
 

@@ -1,0 +1,1 @@
+"""The HTTP API: routes over the ports; it runs no stage."""

@@ -1,0 +1,1 @@
+"""Pure decisions, entities and the ports behind which the servers stand."""

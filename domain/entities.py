@@ -1,0 +1,115 @@
+"""The nouns of the system, as plain frozen records. Times are milliseconds since the epoch, UTC."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas.events import Focus, Location, VariantRef
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person's public profile."""
+
+    user_id: str
+    username: str
+    display_name: str
+    bio: str
+    avatar_photo_id: str | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """follower → followee. After an unfollow the row stays as a tombstone (`following` False)."""
+
+    follower_id: str
+    followee_id: str
+    version: int
+    following: bool
+    changed_at: int
+
+
+class PhotoStatus(StrEnum):
+    """What has become of an upload (contract: GET /photos/{id}/status)."""
+
+    AWAITING_UPLOAD = "awaiting_upload"
+    PROCESSING = "processing"
+    PUBLISHED = "published"
+    REJECTED = "rejected"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """A photo and the post it becomes: one row from the first call to the tombstone."""
+
+    photo_id: str
+    user_id: str
+    status: PhotoStatus
+    filename: str
+    content_type: str
+    size_bytes: int
+    object_key: str
+    caption: str = ""
+    tags: tuple[str, ...] = ()
+    alt_text: str = ""
+    location: Location | None = None
+    focus: Focus | None = None
+    sha256: str | None = None
+    expires_at: int = 0
+    width: int = 0
+    height: int = 0
+    placeholder: str = ""
+    variants: tuple[VariantRef, ...] = ()
+    published_at: int | None = None
+    reason: str | None = None
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FeedEntry:
+    """One post in a feed; entries sort by (published_at, post_id), newest is greatest."""
+
+    published_at: int
+    post_id: str
+    author_id: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cursor:
+    """A place between entries: a page holds what is strictly older."""
+
+    published_at: int
+    post_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Absolute reaction counts of a post."""
+
+    likes: int = 0
+    comments: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment; ids sort by time."""
+
+    comment_id: str
+    post_id: str
+    user_id: str
+    text: str
+    created_at: int
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One thing to tell one person; `notification_id` is a function of the event that caused it."""
+
+    notification_id: str
+    user_id: str
+    type: str
+    actor_id: str
+    post_id: str | None
+    created_at: int

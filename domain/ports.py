@@ -1,0 +1,414 @@
+"""What the system needs of its servers, as Protocols: one a noun, implemented under `stores/`.
+
+Every method is safe to repeat; where a version is taken, an older one than the stored is ignored.
+All of them raise Transient (this call failed) or StoreAway (the server doesn't answer).
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from domain.entities import (
+    Comment,
+    Counts,
+    Cursor,
+    Edge,
+    FeedEntry,
+    Notification,
+    Photo,
+    User,
+)
+from schemas.events import Event
+from topics.topic import Topic
+
+# --- PostgreSQL -------------------------------------------------------------------------------
+
+
+class Users(Protocol):
+    """Accounts and profiles."""
+
+    async def add(self, user: User, password_hash: str) -> bool:
+        """Store a new account; False when the username is taken (case-insensitively)."""
+
+    async def get(self, user_id: str) -> User | None:
+        """The profile, or None."""
+
+    async def get_many(self, user_ids: Sequence[str]) -> dict[str, User]:
+        """Those of `user_ids` that exist."""
+
+    async def by_name(self, username: str) -> tuple[User, str] | None:
+        """Profile and password hash by username, case-insensitively."""
+
+    async def update(
+        self,
+        user_id: str,
+        *,
+        display_name: str | None = None,
+        bio: str | None = None,
+        avatar_photo_id: str | None = None,
+    ) -> User | None:
+        """Change what is given; the profile afterwards, or None when there is none."""
+
+
+class Follows(Protocol):
+    """The graph, both ways, with its history. A change and its event are one commit (outbox)."""
+
+    async def follow(self, follower_id: str, followee_id: str, event_id: str, now: int) -> Edge:
+        """Make the edge and enqueue follow.created; the present edge when it was there already."""
+
+    async def unfollow(self, follower_id: str, followee_id: str, event_id: str, now: int) -> Edge:
+        """Leave a tombstone and enqueue follow.deleted; no event when nothing changed."""
+
+    async def edge(self, follower_id: str, followee_id: str) -> Edge | None:
+        """The edge or its tombstone."""
+
+    async def following(self, follower_id: str) -> list[str]:
+        """Everyone `follower_id` follows now, sorted."""
+
+    async def followers_between(self, followee_id: str, after_id: str, upto_id: str) -> list[str]:
+        """Present followers with after_id < id <= upto_id, sorted ("" is the start)."""
+
+    async def chunk_bounds(self, followee_id: str, size: int) -> AsyncIterator[tuple[str, str]]:
+        """(after_id, upto_id) ranges of at most `size` present followers, in order."""
+        yield ("", "")
+
+    async def followers_page(
+        self, followee_id: str, before: tuple[int, str] | None, limit: int
+    ) -> list[Edge]:
+        """Present followers, newest edge first, strictly before (changed_at, follower_id)."""
+
+    async def following_page(
+        self, follower_id: str, before: tuple[int, str] | None, limit: int
+    ) -> list[Edge]:
+        """Present followees, newest edge first, strictly before (changed_at, followee_id)."""
+
+    async def counts(self, user_id: str) -> tuple[int, int]:
+        """(followers, following) counted from the edges: exact, for when no cache has them."""
+
+
+class Celebrities(Protocol):
+    """The sticky flag's durable home (seed section 10): set once, cleared by an operator alone."""
+
+    async def flag(self, user_id: str, followers: int, now: int) -> None:
+        """Mark as a celebrity; once set, later calls change nothing until cleared."""
+
+    async def is_flagged(self, user_id: str) -> bool:
+        """Whether the flag is set."""
+
+    async def flagged(self) -> list[tuple[str, int, int]]:
+        """All of them: (user_id, followers when flagged, flagged at)."""
+
+    async def clear(self, user_id: str) -> bool:
+        """Take the flag away; False when it wasn't set."""
+
+    async def threshold(self) -> int | None:
+        """The operator's live threshold, None when never set."""
+
+    async def set_threshold(self, followers: int) -> None:
+        """Set the live threshold."""
+
+
+class IdempotencyKeys(Protocol):
+    """First answers of unsafe calls, kept durably (contract section 2)."""
+
+    async def begin(self, user_id: str, key: str, fingerprint: str) -> "StoredAnswer | None":
+        """Claim the key, or give what is stored (`status` 0 while the first still runs)."""
+
+    async def finish(self, user_id: str, key: str, status: int, body: bytes) -> None:
+        """Keep the answer for 24 h."""
+
+    async def release(self, user_id: str, key: str) -> None:
+        """Forget a claim whose call failed, so that it may be tried again."""
+
+
+class StoredAnswer(Protocol):
+    """What an Idempotency-Key was first answered with."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of method, path and body of the first call."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status, 0 while the first call still runs."""
+
+    @property
+    def body(self) -> bytes:
+        """The first body, byte for byte."""
+
+
+class MachineLeases(Protocol):
+    """Machine ids of the id generator, leased durably (seed section 9, I12)."""
+
+    async def acquire(self, holder: str, ttl_s: float) -> tuple[int, int]:
+        """A free machine id (0..1023) and the last millisecond any former holder may have used."""
+
+    async def renew(self, machine_id: int, holder: str, ttl_s: float) -> bool:
+        """Extend; False when the lease is no longer the holder's."""
+
+    async def release(self, machine_id: int, holder: str, used_until: int) -> None:
+        """Give the id back, remembering the last millisecond it was used for."""
+
+
+# --- Cassandra --------------------------------------------------------------------------------
+
+
+class Photos(Protocol):
+    """Photos and posts by id, and posts by user and time."""
+
+    async def add(self, photo: Photo) -> None:
+        """Write the row of an upload that is awaited; never overwrites a later state."""
+
+    async def get(self, photo_id: str) -> Photo | None:
+        """The row in whatever state it is."""
+
+    async def get_many(self, photo_ids: Sequence[str]) -> dict[str, Photo]:
+        """Those that exist, read side by side."""
+
+    async def mark_processing(self, photo: Photo) -> None:
+        """awaiting_upload → processing with the words that came with `complete`; else nothing."""
+
+    async def reject(self, photo_id: str, reason: str) -> bool:
+        """awaiting_upload/processing → rejected; False when it was in a final state already."""
+
+    async def publish(self, photo: Photo, now: int) -> Photo | None:
+        """Make the post durable, by id and by user, then visible.
+
+        `published_at` is claimed once: a repeated call returns the row as first published, None
+        when the photo is deleted or rejected.
+        """
+
+    async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
+        """Live posts of a user, newest first, strictly before the cursor; all buckets united."""
+
+    async def count_by_user(self, user_id: str) -> int:
+        """How many live posts a user has."""
+
+
+class Reactions(Protocol):
+    """Likes, comments and their absolute counts, each row with its version."""
+
+    async def set_like(self, post_id: str, user_id: str, version: int, *, liked: bool) -> bool:
+        """Apply a like or an unlike; whether the viewer likes the post afterwards (newest wins)."""
+
+    async def likers(self, post_id: str) -> list[str]:
+        """Everyone who likes the post now."""
+
+    async def likers_page(self, post_id: str, after: str | None, limit: int) -> list[str]:
+        """Users who like the post, by user id, strictly after `after`."""
+
+    async def has_liked(self, post_ids: Sequence[str], user_id: str) -> set[str]:
+        """Those of `post_ids` that the user likes."""
+
+    async def set_comment(self, comment: Comment, version: int) -> None:
+        """Apply a comment or its deletion; a tombstone stays."""
+
+    async def get_comment(self, post_id: str, comment_id: str) -> Comment | None:
+        """The comment or its tombstone."""
+
+    async def comment_post(self, comment_id: str) -> str | None:
+        """The post a comment belongs to."""
+
+    async def comments_page(self, post_id: str, before: str | None, limit: int) -> list[Comment]:
+        """Live comments, newest first, strictly before a comment id."""
+
+    async def count_comments(self, post_id: str) -> int:
+        """Live comments, counted."""
+
+    async def put_counts(self, post_id: str, counts: Counts) -> None:
+        """Keep the absolute counts (never increments: those are not safe to repeat)."""
+
+    async def get_counts(self, post_ids: Sequence[str]) -> dict[str, Counts]:
+        """The durable counts of those that have any."""
+
+
+class Notifications(Protocol):
+    """In-app notifications by recipient, newest first."""
+
+    async def add(self, notification: Notification) -> None:
+        """Store it; the same id twice is once."""
+
+    async def page(self, user_id: str, before: str | None, limit: int) -> list[Notification]:
+        """Newest first, strictly before a notification id."""
+
+    async def read_up_to(self, user_id: str) -> str:
+        """The id up to which everything is read, "" for none."""
+
+    async def mark_read(self, user_id: str, up_to: str) -> None:
+        """Everything up to and including this id is read; never moves backwards."""
+
+    async def unread_count(self, user_id: str) -> int:
+        """How many are newer than `read_up_to`, counted up to 1,000."""
+
+
+# --- Redis ------------------------------------------------------------------------------------
+
+
+class Timelines(Protocol):
+    """The feed sets `feed:{user_id}`: exact above their floor, or cold."""
+
+    async def push(self, entry: FeedEntry, user_ids: Sequence[str]) -> int:
+        """Add to each feed that exists (built or building); twice is once; how many exist."""
+
+    async def page(self, user_id: str, before: Cursor | None, limit: int) -> "FeedPage | None":
+        """Entries newest first, strictly before the cursor; None when the feed is cold."""
+
+    async def begin_build(self, user_id: str) -> str:
+        """Mark as building, so that pushes arrive; a token that `finish_build` must show."""
+
+    async def finish_build(self, user_id: str, token: str, entries: Sequence[FeedEntry]) -> bool:
+        """Merge the entries in (never replace) and mark built; False when the build was voided."""
+
+    async def add_entries(self, user_id: str, entries: Sequence[FeedEntry]) -> None:
+        """Backfill a feed that exists, above its floor."""
+
+    async def remove_author(self, user_id: str, author_id: str) -> None:
+        """Take one author's entries out of a feed."""
+
+    async def drop(self, user_id: str) -> None:
+        """Make it cold."""
+
+
+class FeedPage(Protocol):
+    """A page of a built feed."""
+
+    @property
+    def entries(self) -> list[FeedEntry]:
+        """Newest first."""
+
+    @property
+    def floor(self) -> Cursor | None:
+        """Where the set ends because older entries were trimmed; None when nothing was."""
+
+
+class FollowCache(Protocol):
+    """`following:{user_id}`, `followers:{user_id}` and `celebrity:{user_id}`."""
+
+    async def following(self, user_id: str) -> frozenset[str] | None:
+        """The cached follow set; None when it must be read from the graph."""
+
+    async def put_following(self, user_id: str, followees: Sequence[str], token: str) -> None:
+        """Cache the follow set for its TTL, unless `forget_following` came since the token."""
+
+    async def following_token(self, user_id: str) -> str:
+        """Taken before reading the graph, shown to `put_following`."""
+
+    async def forget_following(self, user_id: str) -> None:
+        """Invalidate after a change of the graph."""
+
+    async def put_follower_count(self, user_id: str, followers: int) -> None:
+        """Keep the absolute follower count."""
+
+    async def follower_count(self, user_id: str) -> int | None:
+        """The count, None when unknown here."""
+
+    async def put_celebrity(self, user_id: str, *, flagged: bool) -> None:
+        """Mirror the sticky flag."""
+
+    async def is_celebrity(self, user_id: str) -> bool | None:
+        """The mirrored flag, None when unknown here."""
+
+
+class PostCache(Protocol):
+    """`post:{id}`: posts and people as ready bytes, with an hour's life renewed on access."""
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The ready bytes of posts (`ph_…`) or people (`u_…`), None where absent."""
+
+    async def put(self, items: Mapping[str, bytes]) -> None:
+        """Keep ready bytes for the TTL, with jitter."""
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Drop them."""
+
+
+class ReactionCache(Protocol):
+    """`likes:{post_id}` sets and `counts:{post_id}`: the hot side of reactions."""
+
+    async def hint_like(self, post_id: str, user_id: str, *, liked: bool) -> None:
+        """Show the viewer their own click at once; the stage's write is the truth."""
+
+    async def put_like(self, post_id: str, user_id: str, *, liked: bool) -> int | None:
+        """Apply to a warm set and give its size; None when the set is cold."""
+
+    async def put_likers(self, post_id: str, likers: Sequence[str]) -> int:
+        """Warm the set from the durable likes; its size."""
+
+    async def put_counts(self, post_id: str, counts: Counts) -> None:
+        """Keep the absolute counts."""
+
+    async def get(
+        self, post_ids: Sequence[str], viewer_id: str
+    ) -> list[tuple[Counts | None, bool]]:
+        """(counts or None when cold, liked by viewer) of each post, in one round trip."""
+
+
+# --- the rest ---------------------------------------------------------------------------------
+
+
+class SearchIndex(Protocol):
+    """Posts as search documents with external versions."""
+
+    async def put(self, post_id: str, document: Mapping[str, object], version: int) -> None:
+        """Index unless a newer version (or tombstone) is there."""
+
+    async def bury(self, post_id: str, version: int) -> None:
+        """Leave a versioned tombstone that no search finds."""
+
+    async def by_tag(self, tag: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
+        """Posts with a tag, newest first."""
+
+
+class Objects(Protocol):
+    """Object storage: the uploads bucket and the private media bucket."""
+
+    async def presign_put(
+        self, key: str, content_type: str, size_bytes: int, expires_s: int, sha256: str | None
+    ) -> tuple[str, dict[str, str]]:
+        """A PUT URL with If-None-Match:* and every header the client must send."""
+
+    async def head(self, bucket: str, key: str) -> "ObjectInfo | None":
+        """Size, type and ETag, None when there is no such object."""
+
+    async def get(self, bucket: str, key: str, *, etag: str | None = None) -> bytes:
+        """The bytes. Raises Unrecoverable(missing_object) when gone or of another ETag."""
+
+    async def put(self, bucket: str, key: str, data: bytes, content_type: str) -> None:
+        """Store; the same bytes twice is once."""
+
+    async def delete(self, bucket: str, key: str) -> None:
+        """Remove; absent is fine."""
+
+
+class ObjectInfo(Protocol):
+    """What HEAD tells."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the object."""
+
+    @property
+    def content_type(self) -> str:
+        """Declared type."""
+
+    @property
+    def etag(self) -> str:
+        """Entity tag, without quotes."""
+
+
+class EventLog(Protocol):
+    """Kafka as the commit: a returned call means all in-sync replicas have it."""
+
+    async def publish(
+        self, topic: Topic[Event], event: Event, headers: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Encode, partition by murmur2 of the key, wait for the acknowledgement."""
+
+    async def publish_raw(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Write bytes as they are (retries, dead letters, replays)."""

@@ -1,0 +1,1 @@
+"""What the events look like: Avro schemas, their records, the committed registry and the codec."""

@@ -1,0 +1,1 @@
+"""How a stage runs: decode, decide, effects, acknowledge; retries, dead letters, traces."""

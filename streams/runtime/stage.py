@@ -1,0 +1,58 @@
+"""What a stage is: a name, the topics it reads and writes, and its handler."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.events import Event
+from stores.connect import Stores
+from topics.topic import RawTopic, Topic, changelog_topic, dead_letter_topic, retry_topic
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """One event to be published before the source is acknowledged."""
+
+    topic: Topic[Any]
+    event: Event
+
+
+Handler = Callable[[Any], Awaitable[Sequence[Emit]]]
+"""Handles one decoded event; its effects are durable when it returns. Safe to repeat.
+
+Raises Transient, StoreAway or Unrecoverable; anything else stops the worker.
+"""
+
+Tables = Mapping[str, MutableMapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One row of the topology. Its name is its consumer group."""
+
+    name: str
+    reads: tuple[Topic[Any], ...]
+    writes: tuple[Topic[Any], ...]
+    make: Callable[[Stores, Tables], Handler]
+    tables: tuple[str, ...] = ()
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of every topic it reads (they are equal, so that tables stay local)."""
+        (count,) = {topic.partitions for topic in self.reads}
+        return count
+
+    @property
+    def retry(self) -> RawTopic:
+        """Its retry topic."""
+        return retry_topic(self.name, self.partitions)
+
+    @property
+    def dead_letters(self) -> RawTopic:
+        """Its dead letters."""
+        return dead_letter_topic(self.name)
+
+    @property
+    def changelogs(self) -> tuple[RawTopic, ...]:
+        """The changelogs of its tables."""
+        return tuple(changelog_topic(self.name, table, self.partitions) for table in self.tables)
