@@ -67,9 +67,8 @@ class Follows(Protocol):
     async def followers_between(self, followee_id: str, after_id: str, upto_id: str) -> list[str]:
         """Present followers with after_id < id <= upto_id, sorted ("" is the start)."""
 
-    async def chunk_bounds(self, followee_id: str, size: int) -> AsyncIterator[tuple[str, str]]:
+    def chunk_bounds(self, followee_id: str, size: int) -> AsyncIterator[tuple[str, str]]:
         """(after_id, upto_id) ranges of at most `size` present followers, in order."""
-        yield ("", "")
 
     async def followers_page(
         self, followee_id: str, before: tuple[int, str] | None, limit: int

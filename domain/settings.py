@@ -1,8 +1,8 @@
 """Every setting of the system: one frozen tree, read from the environment at the roots only.
 
 A name is `PHOTOFEED_` + the field, `__` between levels: `PHOTOFEED_WORKERS__WRITE_FEEDS=2`.
-Units are part of the names. Roots are the CLI, the API's `create_app` and the stage worker; everything below
-them is handed the values it needs.
+Units are part of the names. Roots are the CLI, the API's `create_app` and the stage worker;
+everything below them is handed the values it needs.
 """
 
 from pathlib import Path
