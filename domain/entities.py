@@ -29,6 +29,17 @@ class Edge:
     changed_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An event on its way from PostgreSQL to Kafka: already encoded."""
+
+    row_id: int
+    topic: str
+    key: bytes
+    payload: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
 class PhotoStatus(StrEnum):
     """What has become of an upload (contract: GET /photos/{id}/status)."""
 

@@ -11,6 +11,10 @@ class StoreAway(Transient):
     """A whole server doesn't answer: wait for it, unacknowledged, and burn no tries."""
 
 
+class NotFound(LookupError):
+    """There is no such thing: the caller named something that doesn't exist."""
+
+
 class Reason(StrEnum):
     """Why an event is a dead letter; the closed list is also the metric's label."""
 

@@ -4,7 +4,7 @@ Every method is safe to repeat; where a version is taken, an older one than the 
 All of them raise Transient (this call failed) or StoreAway (the server doesn't answer).
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from domain.entities import (
@@ -14,6 +14,7 @@ from domain.entities import (
     Edge,
     FeedEntry,
     Notification,
+    OutboxRow,
     Photo,
     User,
 )
@@ -52,11 +53,33 @@ class Users(Protocol):
 class Follows(Protocol):
     """The graph, both ways, with its history. A change and its event are one commit (outbox)."""
 
-    async def follow(self, follower_id: str, followee_id: str, event_id: str, now: int) -> Edge:
-        """Make the edge and enqueue follow.created; the present edge when it was there already."""
+    async def follow(
+        self,
+        follower_id: str,
+        followee_id: str,
+        event_id: str,
+        now: int,
+        *,
+        traceparent: str | None = None,
+    ) -> Edge:
+        """Make the edge and enqueue follow.created; the present edge when it was there already.
 
-    async def unfollow(self, follower_id: str, followee_id: str, event_id: str, now: int) -> Edge:
-        """Leave a tombstone and enqueue follow.deleted; no event when nothing changed."""
+        Raises NotFound when either of them has no account.
+        """
+
+    async def unfollow(
+        self,
+        follower_id: str,
+        followee_id: str,
+        event_id: str,
+        now: int,
+        *,
+        traceparent: str | None = None,
+    ) -> Edge:
+        """Leave a tombstone and enqueue follow.deleted; no event when nothing changed.
+
+        Raises NotFound when either of them has no account.
+        """
 
     async def edge(self, follower_id: str, followee_id: str) -> Edge | None:
         """The edge or its tombstone."""
@@ -146,6 +169,25 @@ class MachineLeases(Protocol):
 
     async def release(self, machine_id: int, holder: str, used_until: int) -> None:
         """Give the id back, remembering the last millisecond it was used for."""
+
+
+class Outbox(Protocol):
+    """Events that were committed together with their cause and await Kafka."""
+
+    async def drain(
+        self, publish: Callable[[Sequence[OutboxRow]], Awaitable[None]], limit: int
+    ) -> int:
+        """Publish up to `limit` rows, oldest first, then delete them; how many.
+
+        One transaction: when `publish` raises or the process dies, they are there again. Rows that
+        another drain holds are skipped.
+        """
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something was enqueued, at the latest after `timeout_s`."""
+
+    async def depth(self) -> tuple[int, float]:
+        """How many rows wait, and the age of the oldest in seconds (0 when there are none)."""
 
 
 # --- Cassandra --------------------------------------------------------------------------------

@@ -1,12 +1,220 @@
-"""All adapters of one process, made when first used and closed together."""
+"""All adapters of one process, made when first used and closed together.
 
-from dataclasses import dataclass
+An adapter's module is imported when its port is first asked for, so a process loads only the
+client libraries it needs; it connects at its first call. What holds a connection has an async
+`close()`.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from domain.settings import Settings
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
-@dataclass
+    from domain import ports
+    from domain.renditions import Decoder
+    from domain.secrets import Secrets
+    from stores.cassandra_session import CassandraSession
+    from stores.id_source import IdSource
+    from stores.postgres_pool import PostgresPool
+
+CLOSE_LIMIT_S = 20.0
+
+
 class Stores:
     """The ports, by name. A process connects only to what it touches."""
 
-    settings: Settings
+    def __init__(self, settings: Settings, secrets: "Secrets") -> None:
+        self.settings = settings
+        self.secrets = secrets
+        self._opened = AsyncExitStack()
+
+    async def close(self) -> None:
+        """Close what was opened, the youngest first. Raises TimeoutError after CLOSE_LIMIT_S."""
+        async with asyncio.timeout(CLOSE_LIMIT_S):
+            await self._opened.aclose()
+
+    # --- PostgreSQL ---------------------------------------------------------------------------
+
+    @cached_property
+    def postgres(self) -> "PostgresPool":
+        """The connection pool that the PostgreSQL adapters share."""
+        from stores.postgres_pool import PostgresPool
+
+        pool = PostgresPool(self.settings.postgres_dsn)
+        self._opened.push_async_callback(pool.close)
+        return pool
+
+    @cached_property
+    def users(self) -> "ports.Users":
+        """Accounts and profiles."""
+        from stores.postgres_users import PostgresUsers
+
+        return PostgresUsers(self.postgres)
+
+    @cached_property
+    def follows(self) -> "ports.Follows":
+        """The follow graph."""
+        from stores.postgres_follows import PostgresFollows
+
+        return PostgresFollows(self.postgres)
+
+    @cached_property
+    def celebrities(self) -> "ports.Celebrities":
+        """The sticky flags and the live threshold."""
+        from stores.postgres_celebrities import PostgresCelebrities
+
+        return PostgresCelebrities(self.postgres)
+
+    @cached_property
+    def idempotency(self) -> "ports.IdempotencyKeys":
+        """First answers of unsafe calls."""
+        from stores.postgres_idempotency import PostgresIdempotencyKeys
+
+        return PostgresIdempotencyKeys(self.postgres)
+
+    @cached_property
+    def leases(self) -> "ports.MachineLeases":
+        """Machine ids of the id generators."""
+        from stores.postgres_leases import PostgresMachineLeases
+
+        return PostgresMachineLeases(self.postgres)
+
+    @cached_property
+    def outbox(self) -> "ports.Outbox":
+        """Events that were committed with their cause and await the relay."""
+        from stores.postgres_outbox import PostgresOutbox
+
+        outbox = PostgresOutbox(self.settings.postgres_dsn)
+        self._opened.push_async_callback(outbox.close)
+        return outbox
+
+    # --- Cassandra ----------------------------------------------------------------------------
+
+    @cached_property
+    def cassandra(self) -> "CassandraSession":
+        """The session that the Cassandra adapters share."""
+        from stores.cassandra_session import CassandraSession
+
+        host, port = self.settings.address("cassandra").rsplit(":", 1)
+        session = CassandraSession(host, int(port), "photofeed")
+        self._opened.push_async_callback(session.close)
+        return session
+
+    @cached_property
+    def photos(self) -> "ports.Photos":
+        """Photos and posts."""
+        from stores.cassandra_photos import CassandraPhotos
+
+        return CassandraPhotos(self.cassandra)
+
+    @cached_property
+    def reactions(self) -> "ports.Reactions":
+        """Likes and comments, durably."""
+        from stores.cassandra_reactions import CassandraReactions
+
+        return CassandraReactions(self.cassandra)
+
+    @cached_property
+    def notifications(self) -> "ports.Notifications":
+        """In-app notifications."""
+        from stores.cassandra_notifications import CassandraNotifications
+
+        return CassandraNotifications(self.cassandra)
+
+    # --- Redis --------------------------------------------------------------------------------
+
+    @cached_property
+    def redis(self) -> "Redis":
+        """The client that the caches share."""
+        from redis.asyncio import Redis
+
+        client = Redis.from_url(
+            self.settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0
+        )
+        self._opened.push_async_callback(client.aclose)
+        return client
+
+    @cached_property
+    def timelines(self) -> "ports.Timelines":
+        """The feed sets."""
+        from stores.redis_timelines import RedisTimelines
+
+        return RedisTimelines(self.redis, self.settings.feed)
+
+    @cached_property
+    def follow_cache(self) -> "ports.FollowCache":
+        """Follow sets, follower counts and celebrity flags, cached."""
+        from stores.redis_follow_cache import RedisFollowCache
+
+        return RedisFollowCache(self.redis, self.settings.feed)
+
+    @cached_property
+    def post_cache(self) -> "ports.PostCache":
+        """Posts and people as ready bytes."""
+        from stores.redis_post_cache import RedisPostCache
+
+        return RedisPostCache(self.redis, self.settings.feed)
+
+    @cached_property
+    def reaction_cache(self) -> "ports.ReactionCache":
+        """Likes and counts, hot."""
+        from stores.redis_reaction_cache import RedisReactionCache
+
+        return RedisReactionCache(self.redis, self.settings.feed)
+
+    # --- the rest -----------------------------------------------------------------------------
+
+    @cached_property
+    def search_index(self) -> "ports.SearchIndex":
+        """Posts by tag and words."""
+        from stores.opensearch_index import OpenSearchIndex
+
+        index = OpenSearchIndex(self.settings.url("search"))
+        self._opened.push_async_callback(index.close)
+        return index
+
+    @cached_property
+    def objects(self) -> "ports.Objects":
+        """Object storage."""
+        from stores.s3_objects import S3Objects
+
+        objects = S3Objects(
+            self.settings.url("s3"),
+            self.secrets.s3_access_key,
+            self.secrets.s3_secret_key,
+            self.settings.uploads,
+        )
+        self._opened.push_async_callback(objects.close)
+        return objects
+
+    @cached_property
+    def decoder(self) -> "Decoder":
+        """The sandboxed image decoder."""
+        from stores.decoder_pool import DecoderPool
+
+        pool = DecoderPool()
+        self._opened.push_async_callback(pool.close)
+        return pool
+
+    @cached_property
+    def events(self) -> "ports.EventLog":
+        """Kafka."""
+        from stores.kafka_events import KafkaEventLog
+
+        log = KafkaEventLog(self.settings.address("kafka"))
+        self._opened.push_async_callback(log.close)
+        return log
+
+    @cached_property
+    def ids(self) -> "IdSource":
+        """The id generator; `await ids.start()` before the first id."""
+        from stores.id_source import IdSource
+
+        source = IdSource(self.leases)
+        self._opened.push_async_callback(source.close)
+        return source
