@@ -5,15 +5,22 @@ Units are part of the names. Roots are the CLI, the API's `create_app` and the s
 everything below them is handed the values it needs.
 """
 
+import difflib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+ROOT = Path(__file__).resolve().parent.parent
+"""The project's folder; a relative `run_dir` is relative to it, whoever calls from wherever."""
+
 _LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65535
+_PREFIX = "PHOTOFEED_"
 
 
 class _Frozen(BaseModel):
@@ -43,11 +50,12 @@ class Ports(_Frozen):
 
 
 class Heaps(_Frozen):
-    """Heap of each Java server, MiB."""
+    """Heap of each Java server and the cache's limit, MiB."""
 
     kafka_mib: int = Field(384, ge=256)
     cassandra_mib: int = Field(512, ge=384)
     search_mib: int = Field(512, ge=384)
+    redis_mib: int = Field(512, ge=64)
 
 
 class Workers(_Frozen):
@@ -119,10 +127,10 @@ class Settings(BaseSettings):
     """The whole tree. `load()` is the way in; tests build it with keyword arguments."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PHOTOFEED_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
-    run_dir: Path = Path(".run")
+    run_dir: Path = Field(Path(".run"), validate_default=True)
     port_offset: int = Field(0, ge=0, le=40_000)
     schema_registry_url: str | None = None
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
@@ -134,6 +142,11 @@ class Settings(BaseSettings):
     uploads: Uploads = Uploads()
     limits: Limits = Limits()
     tokens: Tokens = Tokens()
+
+    @field_validator("run_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return ROOT / value
 
     @model_validator(mode="after")
     def _ports_are_distinct(self) -> Self:
@@ -171,9 +184,26 @@ class SettingsError(Exception):
 
 def load() -> Settings:
     """Read the settings from the environment. Raises SettingsError naming the variable."""
+    _refuse_unknown(os.environ)
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = "PHOTOFEED_" + "__".join(str(part).upper() for part in first["loc"])
+        name = _PREFIX + "__".join(str(part).upper() for part in first["loc"])
         raise SettingsError(f"{name.rstrip('_')}: {first['msg']}") from None
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    """A misspelt variable would silently do nothing. Raises SettingsError."""
+    known = set(_names(Settings, _PREFIX))
+    for name in names:
+        if name.upper().startswith(_PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, 1)
+            raise SettingsError(f"{name}: no such setting" + (f"; {near[0]}?" if near else ""))
+
+
+def _names(model: type[BaseModel], prefix: str) -> Iterable[str]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name.upper()}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _names(field.annotation, f"{prefix}{name.upper()}__")
