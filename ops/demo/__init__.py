@@ -1,0 +1,100 @@
+"""`photofeed demo`: real photographs from upload to every follower's feed, checked at the end."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from domain import settings as settings_module
+from domain.settings import Settings
+from ops import up
+from ops.demo import report as reports
+from ops.demo.client import Refused as ClientRefused
+from ops.demo.plan import write_script
+from ops.demo.run import Outcome, Show, perform
+from ops.errors import Refused
+from ops.output import json_option, print_json
+from ops.photos import make_uploads
+
+
+@click.command("demo")
+@click.option("--uploads", default=24, show_default=True, type=click.IntRange(1, 500))
+@click.option("--seed", default=7, show_default=True, help="Cast and photographs repeat with it.")
+@click.option("--limit", "limit_s", default=60.0, show_default=True, help="Patience, seconds.")
+@json_option
+def command(uploads: int, seed: int, limit_s: float, *, as_json: bool) -> None:
+    """Run the whole way of a photo and check every feed. Exit 0 only if nothing was lost."""
+    settings = settings_module.load()
+    console = Console(stderr=as_json)
+    up.start(settings)
+    report = run(settings, console, uploads=uploads, seed=seed, limit_s=limit_s)
+    if as_json:
+        print_json(report)
+    else:
+        reports.show(console, report)
+    sys.exit(0 if report["ok"] else 1)
+
+
+def run(
+    settings: Settings, console: Console, *, uploads: int, seed: int, limit_s: float
+) -> dict[str, object]:
+    """The main job on a running stack; writes and returns the report."""
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    began = time.time()
+    with Progress(*columns, console=console) as progress:
+        making = progress.add_task("photographs", total=1)
+        files = make_uploads(uploads, seed)
+        progress.advance(making)
+        show = Show(write_script(uploads, seed), files, progress, limit_s)
+        outcome = _perform(settings, show)
+    report = reports.document(outcome.verdict, show.measured, _cast(show), outcome.wrong_counts) | {
+        "seconds": round(time.time() - began, 1)
+    }
+    _write(settings.run_dir / "demo-report.json", json.dumps(report, indent=2))
+    people = [{"username": name, "password": word} for name, word in show.passwords.items()]
+    _write(settings.run_dir / "demo-people.json", json.dumps(people, indent=2))
+    first = people[1]
+    console.print(
+        f"\nSee it: {settings.url('api')}/app/  (sign in as [bold]{first['username']}[/bold], "
+        f"password [bold]{first['password']}[/bold]; everyone's: "
+        f"{settings.run_dir / 'demo-people.json'})",
+        highlight=False,
+    )
+    return report
+
+
+def _perform(settings: Settings, show: Show) -> Outcome:
+    try:
+        return asyncio.run(perform(settings.url("api"), show))
+    except* ClientRefused as refusals:
+        raise Refused(f"the demo was refused: {refusals.exceptions[0]}") from None
+    except* TimeoutError:
+        raise Refused(
+            f"no answer within {show.limit_s:.0f} s: photofeed status tells why"
+        ) from None
+
+
+def _cast(show: Show) -> dict[str, int]:
+    return {
+        "photos": len(show.posts),
+        "users": len(show.people),
+        "follows": len(show.script.follows) - len(show.script.undone),
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """Write for the owner's eyes alone: the people's file holds passwords."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
