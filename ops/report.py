@@ -1,0 +1,49 @@
+"""How operators' verbs answer: one JSON object, or the same as tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ops.output import print_json
+
+Row = Mapping[str, Any]
+
+
+def show(document: dict[str, Any], as_json: bool, *lists: str) -> None:
+    """Print `document`; without `--json` each named list as a table, the rest as lines."""
+    if as_json:
+        print_json(document)
+        return
+    console = Console(width=None, soft_wrap=False, highlight=False)
+    for name in lists:
+        if document[name]:
+            console.print(table(name, document[name]))
+        else:
+            console.print(f"{name}: none")
+    for name, value in document.items():
+        if name not in lists:
+            console.print(f"{name}: {text(value)}")
+
+
+def table(title: str, rows: Sequence[Row]) -> Table:
+    """Rows as a table; the first row's keys are the columns."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in rows[0]:
+        numeric = isinstance(rows[0][name], int | float) and not isinstance(rows[0][name], bool)
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(text(value) for value in row.values()))
+    return made
+
+
+def text(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
+    """One cell: nothing for None, `name=value` pairs for an object."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={text(part)}" for name, part in value.items())
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return str(value)
