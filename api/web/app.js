@@ -87,6 +87,12 @@ async function more() {
   $("feed").setAttribute("aria-busy", "false");
 }
 
+// The observer speaks only when the end comes into reach, not while it stays there.
+async function fill() {
+  const reach = () => $("end").getBoundingClientRect().top < innerHeight + 800;
+  do await more(); while (next.more && !next.busy && api.token && reach() && !$("note").textContent);
+}
+
 function leave() {
   api.forget();
   $("feed").replaceChildren();
@@ -103,14 +109,14 @@ $("sign-in").addEventListener("submit", async (event) => {
     await api.signIn(form.get("username"), form.get("password"));
     event.target.reset();
     show(true);
-    await more();
+    await fill();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     $("refusal").textContent = error.message;
   }
 });
 $("leave").addEventListener("click", leave);
-new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && more(), { rootMargin: "800px" })
+new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && fill(), { rootMargin: "800px" })
   .observe($("end"));
 show(Boolean(api.token));
-more();
+fill();

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from domain import settings as settings_module
 from domain.settings import Settings
 from ops import up
 from ops.demo import report as reports
+from ops.demo import trouble
 from ops.demo.client import Refused as ClientRefused
 from ops.demo.plan import write_script
 from ops.demo.run import Outcome, Show, perform
@@ -22,18 +24,31 @@ from ops.errors import Refused
 from ops.output import json_option, print_json
 from ops.photos import make_uploads
 
+_KILL_PERIOD_S = 4.0
+_COLUMNS = (
+    TextColumn("{task.description:<20}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+)
+
 
 @click.command("demo")
 @click.option("--uploads", default=24, show_default=True, type=click.IntRange(1, 500))
 @click.option("--seed", default=7, show_default=True, help="Cast and photographs repeat with it.")
 @click.option("--limit", "limit_s", default=60.0, show_default=True, help="Patience, seconds.")
+@click.option("--kill", "kill", multiple=True, metavar="ROLE", help="kill -9 it midway, or `all`.")
 @json_option
-def command(uploads: int, seed: int, limit_s: float, *, as_json: bool) -> None:
+def command(
+    uploads: int, seed: int, limit_s: float, kill: tuple[str, ...], *, as_json: bool
+) -> None:
     """Run the whole way of a photo and check every feed. Exit 0 only if nothing was lost."""
     settings = settings_module.load()
     console = Console(stderr=as_json)
     up.start(settings)
-    report = run(settings, console, uploads=uploads, seed=seed, limit_s=limit_s)
+    roles = trouble.choose(settings.run_dir, kill)
+    show = Show(write_script(uploads, seed), [], Progress(*_COLUMNS, console=console), limit_s)
+    report = run(settings, show, seed, roles)
     if as_json:
         print_json(report)
     else:
@@ -41,25 +56,19 @@ def command(uploads: int, seed: int, limit_s: float, *, as_json: bool) -> None:
     sys.exit(0 if report["ok"] else 1)
 
 
-def run(
-    settings: Settings, console: Console, *, uploads: int, seed: int, limit_s: float
-) -> dict[str, object]:
+def run(settings: Settings, show: Show, seed: int, kill: Sequence[str] = ()) -> dict[str, object]:
     """The main job on a running stack; writes and returns the report."""
-    columns = (
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    began = time.time()
-    with Progress(*columns, console=console) as progress:
-        making = progress.add_task("photographs", total=1)
-        files = make_uploads(uploads, seed)
-        progress.advance(making)
-        show = Show(write_script(uploads, seed), files, progress, limit_s)
-        outcome = _perform(settings, show)
+    console, began = show.progress.console, time.time()
+    with show.progress as progress:
+        making = progress.add_task("photographs", total=len(show.script.posters))
+        show.files = make_uploads(len(show.script.posters), seed)
+        progress.advance(making, len(show.files))
+        if kill:
+            show.pace_s = _KILL_PERIOD_S * (len(kill) + 1) / len(show.files)
+        outcome = _perform(settings, show, kill)
     report = reports.document(outcome.verdict, show.measured, _cast(show), outcome.wrong_counts) | {
-        "seconds": round(time.time() - began, 1)
+        "seconds": round(time.time() - began, 1),
+        "killed": list(kill),
     }
     _write(settings.run_dir / "demo-report.json", json.dumps(report, indent=2))
     people = [{"username": name, "password": word} for name, word in show.passwords.items()]
@@ -74,15 +83,23 @@ def run(
     return report
 
 
-def _perform(settings: Settings, show: Show) -> Outcome:
+def _perform(settings: Settings, show: Show, kill: Sequence[str]) -> Outcome:
+    told = show.progress.console.print
+    killing = trouble.kill_each(settings.run_dir, kill, _KILL_PERIOD_S, told) if kill else None
     try:
-        return asyncio.run(perform(settings.url("api"), show))
+        return asyncio.run(perform(settings.url("api"), show, killing))
     except* ClientRefused as refusals:
-        raise Refused(f"the demo was refused: {refusals.exceptions[0]}") from None
+        raise Refused(f"the demo was refused: {_leaf(refusals)}") from None
     except* TimeoutError:
         raise Refused(
             f"no answer within {show.limit_s:.0f} s: photofeed status tells why"
         ) from None
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _cast(show: Show) -> dict[str, int]:

@@ -19,6 +19,10 @@ _FINAL = frozenset({"published", "rejected", "deleted"})
 class Refused(Exception):
     """An answer that trying again won't change; the message names call, status and detail."""
 
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 class _TryAgain(Exception):
     """The server said later."""
@@ -49,8 +53,13 @@ class Client:
             "password": self._password,
             "display_name": display_name,
         }
-        self.user_id = (await self._send("POST", "/users", body))["user_id"]
+        try:
+            await self._send("POST", "/users", body)
+        except Refused as refusal:
+            if refusal.status != httpx.codes.CONFLICT:
+                raise  # taken: by an earlier try of this very call, or signing in will tell
         await self._sign_in()
+        self.user_id = (await self._send("GET", f"/users/by-name/{self.username}"))["user_id"]
 
     async def follow(self, user_id: str) -> None:
         """Follow somebody."""
@@ -144,7 +153,8 @@ def _judge(method: str, path: str, answer: httpx.Response) -> None:
     if answer.status_code in _RETRY_STATUS or in_flight:
         raise _TryAgain(f"{method} {path}: {answer.status_code}")
     if answer.is_error:
-        raise Refused(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+        line = f"{method} {path}: {answer.status_code} {answer.text[:300]}"
+        raise Refused(line, answer.status_code)
 
 
 def _patiently() -> tenacity.AsyncRetrying:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Show:
     files: list[UploadFile]
     progress: Progress
     limit_s: float
+    pace_s: float = 0.0
     people: list[Client] = field(default_factory=list)
     posts: dict[int, str] = field(default_factory=dict)
     completed_at: dict[str, float] = field(default_factory=dict)
@@ -45,14 +46,16 @@ class Outcome:
     wrong_counts: list[str]
 
 
-async def perform(api: str, show: Show) -> Outcome:
-    """Play the script against the API at `api` and judge every feed."""
+async def perform(api: str, show: Show, trouble: Coroutine[Any, Any, None] | None) -> Outcome:
+    """Play the script against the API at `api`, with `trouble` beside it; judge every feed."""
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
     async with httpx.AsyncClient(base_url=api, timeout=20.0, limits=limits) as http:
         await _sign_up(http, show)
         await _follow(show)
         deliveries = show.progress.add_task("posts in feeds", total=_expected(show.script))
-        async with _watching(show, deliveries):
+        async with _watching(show, deliveries), asyncio.TaskGroup() as group:
+            if trouble is not None:
+                group.create_task(trouble)
             await _upload_all(show)
             await _react(show)
         verdict = await _judge(show)
@@ -97,6 +100,7 @@ async def _upload_all(show: Show) -> None:
             "tags": list(file.tags),
             "alt_text": file.alt_text,
         }
+        await asyncio.sleep(index * show.pace_s)
         async with gate:
             done = await client.upload(words, file.data)
         show.progress.advance(stored)
