@@ -1,0 +1,5 @@
+"""`python -m ops` is `photofeed`."""
+
+from ops.cli import main
+
+main()

@@ -1,0 +1,86 @@
+"""Become a program: clear what its last life left running, write the pid file, then exec.
+
+Run as a file, with the standard library alone: `launch.py PID_FILE HOME [NAME=VALUE…] -- COMMAND…`.
+The pid file holds the pid of the real process, because exec keeps it. The supervisor makes every
+program the leader of a process group, so what a killed one leaves behind (nginx's workers, who
+would keep the port) are the members of the group whose number is in the old pid file.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+_LIMIT_S = 5.0
+
+
+def read_pid(pid_file: Path) -> int | None:
+    """The pid in a pid file, None if there is none."""
+    try:
+        return int(pid_file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def members(group: int, homes: tuple[str, ...]) -> list[int]:
+    """Living processes of a process group that work in one of the `homes` or name it.
+
+    Group numbers are used again by others after a restart of the machine: the second condition
+    keeps us from touching them.
+    """
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [pid for pid in pids if _group(pid) == group and _is_at(pid, homes)]
+
+
+def signal_all(pids: list[int], number: int) -> None:
+    """Send a signal; a process that has ended meanwhile is fine."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def main(arguments: list[str]) -> None:
+    """Do what the module says."""
+    split = arguments.index("--")
+    (pid_file, home, *assignments), command = arguments[:split], arguments[split + 1 :]
+    old = read_pid(Path(pid_file))
+    if old is not None and old != os.getpid():
+        _clear(old, home)
+    draft = Path(f"{pid_file}.new")
+    draft.write_text(f"{os.getpid()}\n")
+    draft.rename(pid_file)
+    environment = dict(item.split("=", 1) for item in assignments)
+    os.execvpe(command[0], command, os.environ | environment)  # noqa: S606 - this is its purpose
+
+
+def _clear(group: int, home: str) -> None:
+    deadline = time.monotonic() + _LIMIT_S
+    while (left := members(group, (home, str(Path.cwd())))) and time.monotonic() < deadline:
+        signal_all(left, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _group(pid: int) -> int | None:
+    """The process group; None for a process that has ended, even if nobody has waited for it."""
+    try:
+        state, _, group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
+    except OSError:
+        return None
+    return None if state == "Z" else int(group)
+
+
+def _is_at(pid: int, homes: tuple[str, ...]) -> bool:
+    seen = ""
+    try:
+        seen = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        seen += f"\0{Path(f'/proc/{pid}/cwd').readlink()}/"
+    except OSError:  # gone, or another user's: its command line has to do
+        pass
+    return any(f"{home.rstrip('/')}/" in seen for home in homes)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
