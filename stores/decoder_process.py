@@ -1,0 +1,176 @@
+"""One decoder process and the zygote that forks it, as the parent sees them (blocking)."""
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from io import BufferedReader
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from domain import renditions as r
+from domain.errors import Transient
+from domain.image_bytes import plain_jpeg_size
+from domain.renditions import Rejected, Rendered, Size, Variant
+from stores import decoder_wire as wire
+from stores.sandbox import Limits
+
+_ROOT: Final = Path(__file__).resolve().parents[1]
+_START_LIMIT_S: Final = 30.0
+_STOP_LIMIT_S: Final = 10.0
+_MAX_VARIANT_BYTES: Final = 4 << 20
+_MAX_PLACEHOLDER: Final = 64
+_HASH_BLOCK_BYTES: Final = 1 << 20
+_BOUNDS: Final = {
+    "thumbnail": r.THUMBNAIL_SIDE,
+    "feed": r.FEED_BOUND,
+    "full": r.FULL_BOUND,
+}
+
+
+class Zygote:
+    """The program that forks workers; started by exec, so threads of this process don't matter."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [
+                    *(sys.executable, "-m", "stores.decoder_child"),
+                    *(str(theirs.fileno()), msgspec.json.encode(limits).decode()),
+                ],
+                cwd=_ROOT,
+                # Nothing of ours is in reach of a decoder: no secrets, and no threads from BLAS.
+                env={"OPENBLAS_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def fork(self) -> "Worker":
+        """Have a new worker forked. Raises Transient."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                socket.send_fds(self._control, [b"\0"], [theirs.fileno()])
+            return Worker(ours)
+        except (OSError, EOFError, msgspec.MsgspecError) as error:
+            ours.close()
+            raise Transient(f"no decoder could be started: {error!r}") from error
+
+    def close(self) -> None:
+        """End it; it takes its workers along."""
+        self._control.close()
+        try:
+            self._process.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Worker:
+    """One locked-down process. After an exception other than Rejected it must be closed.
+
+    Attributes:
+        jobs: how many it was given.
+        missing: protections that the kernel refused.
+    """
+
+    def __init__(self, stream: socket.socket) -> None:
+        """Wait for the process at the other end to be ready.
+
+        Raises:
+            OSError, EOFError, msgspec.MsgspecError: it didn't come up.
+        """
+        deadline = time.monotonic() + _START_LIMIT_S
+        stream.settimeout(_START_LIMIT_S)
+        _, descriptors, _, _ = socket.recv_fds(stream, 1, 1)
+        if not descriptors:
+            raise EOFError("the process ended while starting")
+        self._process = descriptors[0]
+        self._stream = stream
+        self.jobs = 0
+        try:
+            self.missing = self._isolation(deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    def _isolation(self, deadline: float) -> tuple[str, ...]:
+        """Wait for the lock-down; what it misses."""
+        match wire.receive(self._stream, deadline):
+            case wire.Ready(missing):
+                return missing
+            case other:
+                raise EOFError(f"the process ended while starting: {other}")
+
+    def render(self, file: BufferedReader, job: wire.Job, limit_s: float) -> Rendered:
+        """Have `file` decoded within `limit_s` of wall-clock time. Raises Rejected, Transient."""
+        self.jobs += 1
+        deadline = time.monotonic() + limit_s
+        try:
+            socket.send_fds(self._stream, [msgspec.json.encode(job)], [file.fileno()])
+            sha256 = _sha256(file.fileno())
+            match wire.receive(self._stream, deadline):
+                case wire.Done() as done:
+                    return self._rendered(done, sha256, deadline)
+                case wire.Refused(reason, detail):
+                    raise Rejected(reason, detail)
+                case wire.Exited(code) if code == -signal.SIGXCPU:
+                    raise Rejected("decode_timeout", "processor time")
+                case other:
+                    raise Transient(f"the decoder died: {other}")
+        except TimeoutError:
+            raise Rejected("decode_timeout", f"{limit_s:g} s") from None
+        except (OSError, EOFError, msgspec.MsgspecError) as error:
+            raise Transient(f"the decoder died: {error!r}") from error
+
+    def close(self) -> None:
+        """Kill the process, idle or not."""
+        try:
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended by itself
+        finally:
+            os.close(self._process)
+            self._stream.close()
+
+    def _rendered(self, done: wire.Done, sha256: str, deadline: float) -> Rendered:
+        """Take the variants in and check them: a decoder that was taken over says anything."""
+        names = tuple(head.name for head in done.variants)
+        sizes = [head.size_bytes for head in done.variants]
+        if names != r.VARIANT_NAMES or not all(0 < size < _MAX_VARIANT_BYTES for size in sizes):
+            raise Transient("the decoder answered out of bounds")
+        if len(done.placeholder) > _MAX_PLACEHOLDER or min(done.width, done.height) < 1:
+            raise Transient("the decoder answered out of bounds")
+        variants = tuple(
+            self._variant(head.name, (head.width, head.height), head.size_bytes, deadline)
+            for head in done.variants
+        )
+        return Rendered(done.width, done.height, variants, done.placeholder, sha256)
+
+    def _variant(self, name: r.VariantName, size: Size, length: int, deadline: float) -> Variant:
+        """The next variant of the stream: a plain JPEG of the size it is said to have."""
+        data = wire.read_exactly(self._stream, length, deadline)
+        if plain_jpeg_size(data) != size or max(size) > _BOUNDS[name]:
+            raise Transient("the decoder answered something else than a plain JPEG")
+        return Variant(name, data, *size)
+
+
+def _sha256(descriptor: int) -> str:
+    """Hex digest of a whole file, by position: the child moves the shared offset meanwhile."""
+    digest, at = hashlib.sha256(), 0
+    while part := os.pread(descriptor, _HASH_BLOCK_BYTES, at):
+        digest.update(part)
+        at += len(part)
+    return digest.hexdigest()
