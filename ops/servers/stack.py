@@ -140,6 +140,7 @@ def _schemas(settings: Settings, say: Say) -> None:
     """
     importlib.import_module("stores.migrate").run(settings)
     importlib.import_module("ops.topics").apply_all(settings)
+    importlib.import_module("ops.schemas").fill_registry(settings)
     say("store schemas and topics are current")
 
 
