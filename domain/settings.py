@@ -104,6 +104,15 @@ class Uploads(_Frozen):
     media_bucket: str = "media"
 
 
+class Decoder(_Frozen):
+    """The sandboxed image decoder (design, I9)."""
+
+    processes: int = Field(2, ge=1, le=64, description="per process_photo worker")
+    require_isolation: bool = Field(
+        default=True, description="refuse to decode where the kernel can't cut off the network"
+    )
+
+
 class Limits(_Frozen):
     """Calls per minute; refusals are 429 with Retry-After (seed section 10b)."""
 
@@ -140,6 +149,7 @@ class Settings(BaseSettings):
     retries: Retries = Retries()
     feed: Feed = Feed()
     uploads: Uploads = Uploads()
+    decoder: Decoder = Decoder()
     limits: Limits = Limits()
     tokens: Tokens = Tokens()
 

@@ -195,9 +195,12 @@ class Stores:
     @cached_property
     def decoder(self) -> "Decoder":
         """The sandboxed image decoder."""
-        from stores.decoder_pool import DecoderPool
+        from stores.decoder_pool import DecoderPool, PoolLimits
 
-        pool = DecoderPool()
+        wanted = self.settings.decoder
+        pool = DecoderPool(
+            PoolLimits(processes=wanted.processes, require_isolation=wanted.require_isolation)
+        )
         self._opened.push_async_callback(pool.close)
         return pool
 

@@ -51,7 +51,7 @@ class PoolLimits:
 class DecoderPool:
     """The port `Decoder`, on child processes that are replaced when they die or grow old.
 
-    Use as an async context manager, or call `aclose`.
+    Use as an async context manager, or call `close`.
     """
 
     def __init__(self, limits: PoolLimits | None = None) -> None:
@@ -78,17 +78,18 @@ class DecoderPool:
         except TimeoutError:
             raise Transient("every decoder is busy") from None
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """End the children; waits for the jobs under way."""
-        await asyncio.to_thread(self._close)
+        await asyncio.to_thread(self._shut_down)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+        await self.close()
 
-    def _close(self) -> None:
+    def _shut_down(self) -> None:
+        """Finish what runs, cancel what waits, end every process."""
         self._threads.shutdown(cancel_futures=True)
         while self._idle:
             self._idle.pop().close()
@@ -131,7 +132,8 @@ class DecoderPool:
         if self._limits.require_isolation and NETWORK_BARRIERS.issubset(worker.missing):
             worker.close()
             raise DecoderError(
-                f"decoders can't be isolated here: no {', no '.join(worker.missing)}"
+                f"decoders can't be cut off here: no {', no '.join(worker.missing)}; "
+                "PHOTOFEED_DECODER__REQUIRE_ISOLATION=false decodes all the same"
             )
         if worker.missing and fresh:
             log.warning("decoder.isolation_missing", protections=worker.missing)
