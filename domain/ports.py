@@ -161,11 +161,15 @@ class StoredAnswer(Protocol):
 class MachineLeases(Protocol):
     """Machine ids of the id generator, leased durably (seed section 9, I12)."""
 
-    async def acquire(self, holder: str, ttl_s: float) -> tuple[int, int]:
-        """A free machine id (0..1023) and the last millisecond any former holder may have used."""
+    async def acquire(self, holder: str, ttl_s: float, use_until: int) -> tuple[int, int]:
+        """A free machine id (0..1023) and the last millisecond that a former holder was granted.
 
-    async def renew(self, machine_id: int, holder: str, ttl_s: float) -> bool:
-        """Extend; False when the lease is no longer the holder's."""
+        The holder may make ids for the milliseconds between that one and `use_until`.
+        Raises Transient when all are leased.
+        """
+
+    async def renew(self, machine_id: int, holder: str, ttl_s: float, use_until: int) -> bool:
+        """Extend lease and granted range; False when the lease is no longer the holder's."""
 
     async def release(self, machine_id: int, holder: str, used_until: int) -> None:
         """Give the id back, remembering the last millisecond it was used for."""
@@ -289,6 +293,9 @@ class Timelines(Protocol):
 
     async def push(self, entry: FeedEntry, user_ids: Sequence[str]) -> int:
         """Add to each feed that exists (built or building); twice is once; how many exist."""
+
+    async def exists(self, user_id: str) -> bool:
+        """Whether there is a feed, built or building, that backfills would reach."""
 
     async def page(self, user_id: str, before: Cursor | None, limit: int) -> "FeedPage | None":
         """Entries newest first, strictly before the cursor; None when the feed is cold."""

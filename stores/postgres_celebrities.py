@@ -1,0 +1,47 @@
+"""The sticky celebrity flag and the operator's threshold in PostgreSQL (seed section 10)."""
+
+from stores.postgres_pool import PostgresPool
+
+_THRESHOLD = "celebrity_threshold"
+
+
+class PostgresCelebrities:
+    """Celebrities (domain/ports.py) over the tables `celebrities` and `settings`."""
+
+    def __init__(self, pool: PostgresPool) -> None:
+        self._pool = pool
+
+    async def flag(self, user_id: str, followers: int, now: int) -> None:
+        """Mark as a celebrity; once set, later calls change nothing until cleared."""
+        await self._pool.run(
+            "INSERT INTO celebrities VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (user_id, followers, now),
+        )
+
+    async def is_flagged(self, user_id: str) -> bool:
+        """Whether the flag is set."""
+        found = await self._pool.tuples("SELECT 1 FROM celebrities WHERE user_id = %s", (user_id,))
+        return bool(found)
+
+    async def flagged(self) -> list[tuple[str, int, int]]:
+        """All of them by id: (user_id, followers when flagged, flagged at)."""
+        found = await self._pool.tuples(
+            "SELECT user_id, followers, flagged_at FROM celebrities ORDER BY user_id"
+        )
+        return [(user_id, followers, at) for user_id, followers, at in found]
+
+    async def clear(self, user_id: str) -> bool:
+        """Take the flag away; False when it wasn't set."""
+        return await self._pool.run("DELETE FROM celebrities WHERE user_id = %s", (user_id,)) == 1
+
+    async def threshold(self) -> int | None:
+        """The operator's live threshold, None when never set."""
+        found = await self._pool.tuples("SELECT value FROM settings WHERE name = %s", (_THRESHOLD,))
+        return int(found[0][0]) if found else None
+
+    async def set_threshold(self, followers: int) -> None:
+        """Set the live threshold."""
+        await self._pool.run(
+            "INSERT INTO settings VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = %s",
+            (_THRESHOLD, followers, followers),
+        )

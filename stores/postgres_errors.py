@@ -1,0 +1,33 @@
+"""What psycopg's exceptions mean to a caller (domain/errors.py)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors as pg
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from domain.errors import StoreAway, Transient
+
+_MAY_WORK = (
+    pg.SerializationFailure,
+    pg.DeadlockDetected,
+    pg.LockNotAvailable,
+    pg.QueryCanceled,  # statement_timeout
+    pg.IdleInTransactionSessionTimeout,
+)
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, TimeoutError)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise Transient for a conflict or a slow statement, StoreAway when nobody answers.
+
+    Anything else (a wrong statement, a broken constraint) passes: it is a bug here or there.
+    """
+    try:
+        yield
+    except _MAY_WORK as error:
+        raise Transient(f"postgres: {type(error).__name__}") from error
+    except _AWAY as error:
+        raise StoreAway(f"postgres: {type(error).__name__}") from error
