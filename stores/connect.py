@@ -131,11 +131,9 @@ class Stores:
     @cached_property
     def redis(self) -> "Redis":
         """The client that the caches share."""
-        from redis.asyncio import Redis
+        from stores.redis_client import connect
 
-        client = Redis.from_url(
-            self.settings.redis_url, socket_timeout=5.0, socket_connect_timeout=2.0
-        )
+        client = connect(self.settings.redis_url)
         self._opened.push_async_callback(client.aclose)
         return client
 

@@ -1,0 +1,132 @@
+"""What a feed is made of: members, order, cursors, merging. Pure; times are Unix milliseconds.
+
+A feed is the newest live posts, by (published_at, post id), of the people somebody follows now
+(contract, "What a feed is"). Everything here is a function of values, so that the stages, the
+read path and a rebuild can't disagree.
+"""
+
+import base64
+import binascii
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from heapq import nlargest
+
+from domain import ids
+from domain.entities import Cursor, FeedEntry
+
+_POST, _USER = "ph_", "u_"
+
+
+def member(entry: FeedEntry) -> bytes:
+    """The entry as a member of a sorted set: 11 characters of the post's id, 11 of the author's.
+
+    Fixed width, so that members of one score sort as post ids do; the author is in it, so that
+    filtering and hydration need no extra trip.
+    """
+    return (entry.post_id[len(_POST) :] + entry.author_id[len(_USER) :]).encode()
+
+
+def entry_of(member: bytes, score: float) -> FeedEntry:
+    """The entry that a member and its score (published_at) spell."""
+    text = member.decode()
+    return FeedEntry(int(score), _POST + text[: ids.WIDTH], _USER + text[ids.WIDTH :])
+
+
+def place(entry: FeedEntry) -> Cursor:
+    """Where an entry is: a page before this cursor holds what is strictly older."""
+    return Cursor(entry.published_at, entry.post_id)
+
+
+def older(entries: Iterable[FeedEntry], before: Cursor | None) -> list[FeedEntry]:
+    """Those strictly older than the cursor, in the order given; all of them without one."""
+    return [entry for entry in entries if before is None or place(entry) < before]
+
+
+def truncation(entries: Sequence[FeedEntry], cap: int) -> Cursor | None:
+    """The floor that `cap` or more entries imply: an author may have older ones than these.
+
+    A source read up to `cap` tells nothing of what lies at or below its last entry.
+    """
+    return min(map(place, entries)) if len(entries) >= cap else None
+
+
+# --- merging many authors ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What has been read of one author, newest first; `done` when nothing older exists."""
+
+    entries: tuple[FeedEntry, ...] = ()
+    done: bool = False
+
+    def then(self, page: Sequence[FeedEntry], asked: int) -> "Read":
+        """With one more page, of which `asked` entries were wanted."""
+        return Read((*self.entries, *page), done=len(page) < asked)
+
+    @property
+    def oldest(self) -> Cursor | None:
+        """Where the next page starts."""
+        return place(self.entries[-1]) if self.entries else None
+
+
+def newest(reads: Mapping[str, Read], limit: int) -> list[FeedEntry]:
+    """The newest `limit` of all that was read, newest first."""
+    return nlargest(limit, (entry for read in reads.values() for entry in read.entries))
+
+
+def wanting(reads: Mapping[str, Read], limit: int) -> list[str]:
+    """Authors whose next page may still change the newest `limit`; none when those are final."""
+    best = newest(reads, limit)
+    last = place(best[-1]) if best and len(best) == limit else None
+    return [
+        author
+        for author, read in reads.items()
+        if not read.done and (last is None or read.oldest is None or read.oldest > last)
+    ]
+
+
+# --- cursors on the wire ----------------------------------------------------------------------
+
+
+class CursorKind(IntEnum):
+    """Which list a cursor belongs to; another list refuses it."""
+
+    FEED = 1
+    PROFILE = 2
+
+
+class BadCursor(ValueError):
+    """Not a cursor of this list; the answer is a 422."""
+
+
+_VERSION = 1
+_WIRE = struct.Struct(">BBQQH")  # version, kind, published_at, post number, checksum
+_CHECKED = _WIRE.size - 2
+
+
+def write_cursor(cursor: Cursor, kind: CursorKind) -> str:
+    """The opaque base64url spelling of a cursor."""
+    packed = _WIRE.pack(_VERSION, kind, cursor.published_at, ids.read(cursor.post_id), 0)
+    packed = packed[:_CHECKED] + _checksum(packed[:_CHECKED])
+    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+def read_cursor(text: str, kind: CursorKind) -> Cursor:
+    """What `write_cursor` spelled. Raises BadCursor for garbled, foreign and other versions."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        version, its_kind, published_at, number, _ = _WIRE.unpack(packed)
+    except (ValueError, struct.error):
+        raise BadCursor("not a cursor") from None
+    if packed[_CHECKED:] != _checksum(packed[:_CHECKED]) or number >= 1 << 63:
+        raise BadCursor("not a cursor")
+    if (version, its_kind) != (_VERSION, kind):
+        raise BadCursor("a cursor of another list")
+    return Cursor(published_at, _POST + ids.spell(number))
+
+
+def _checksum(data: bytes) -> bytes:
+    return binascii.crc_hqx(data, 0).to_bytes(2, "big")

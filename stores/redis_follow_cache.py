@@ -1,0 +1,95 @@
+"""Follow sets, follower counts and celebrity flags in Redis (seed sections 7 and 8).
+
+`following:{user_id}` is a set that carries its own marks, as the feeds do: `!whole` makes it
+usable (also when it is empty otherwise), `!reading:<token>` is a graph read under way. Forgetting
+deletes both, so a read that began before a change can't be written back after it.
+"""
+
+import secrets
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+
+from domain.settings import Feed
+from stores.redis_client import store_errors
+
+_WHOLE = b"!whole"
+_READING = "!reading:"
+
+_PUT_FOLLOWING = """
+-- KEYS[1]: the set; ARGV: the reader's mark, ttl in seconds, then the followees.
+if redis.call('SREM', KEYS[1], ARGV[1]) == 0 then return 0 end
+for i = 3, #ARGV, 1000 do
+  redis.call('SADD', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
+end
+redis.call('SADD', KEYS[1], '!whole')
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+class RedisFollowCache:
+    """`domain.ports.FollowCache` over one Redis. All methods raise StoreAway or Transient."""
+
+    def __init__(self, client: Redis, feed: Feed) -> None:
+        self._redis = client
+        self._ttl_s = feed.following_ttl_s
+        self._put = client.register_script(_PUT_FOLLOWING)
+
+    async def following(self, user_id: str) -> frozenset[str] | None:
+        """The cached follow set; None when it must be read from the graph."""
+        with store_errors():
+            found: set[bytes] = await self._redis.execute_command("SMEMBERS", _following(user_id))
+        if _WHOLE not in found:
+            return None
+        return frozenset(name.decode() for name in found if not name.startswith(b"!"))
+
+    async def put_following(self, user_id: str, followees: Sequence[str], token: str) -> None:
+        """Cache the follow set for its TTL, unless `forget_following` came since the token.
+
+        The TTL is never renewed by reading: it is what bounds a lost invalidation.
+        """
+        args: list[str | int] = [_READING + token, self._ttl_s, *followees]
+        with store_errors():
+            await self._put(keys=[_following(user_id)], args=args)
+
+    async def following_token(self, user_id: str) -> str:
+        """Taken before reading the graph, shown to `put_following`."""
+        token = secrets.token_hex(8)
+        with store_errors():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.sadd(_following(user_id), _READING + token)
+                pipe.expire(_following(user_id), self._ttl_s, nx=True)
+                await pipe.execute()
+        return token
+
+    async def forget_following(self, user_id: str) -> None:
+        """Invalidate after a change of the graph."""
+        with store_errors():
+            await self._redis.delete(_following(user_id))
+
+    async def put_follower_count(self, user_id: str, followers: int) -> None:
+        """Keep the absolute follower count."""
+        with store_errors():
+            await self._redis.set(f"followers:{user_id}", followers)
+
+    async def follower_count(self, user_id: str) -> int | None:
+        """The count, None when unknown here."""
+        with store_errors():
+            value = await self._redis.get(f"followers:{user_id}")
+        return None if value is None else int(value)
+
+    async def put_celebrity(self, user_id: str, *, flagged: bool) -> None:
+        """Mirror the sticky flag."""
+        with store_errors():
+            await self._redis.set(f"celebrity:{user_id}", int(flagged))
+
+    async def is_celebrity(self, user_id: str) -> bool | None:
+        """The mirrored flag, None when unknown here."""
+        with store_errors():
+            value = await self._redis.get(f"celebrity:{user_id}")
+        return None if value is None else value == b"1"
+
+
+def _following(user_id: str) -> str:
+    return f"following:{user_id}"
