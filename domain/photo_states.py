@@ -1,0 +1,55 @@
+"""What may become of a photo: pure steps from the stored row to the next, or to nothing.
+
+awaiting_upload → processing → published → deleted, and rejected from the first two. Each step gives
+the row to store, one version newer, or None when the stored state does not allow it: so a repeated
+or late call changes nothing (contract: GET /photos/{id}/status).
+"""
+
+from dataclasses import replace
+
+from domain.entities import Photo, PhotoStatus
+
+_UNDECIDED = (PhotoStatus.AWAITING_UPLOAD, PhotoStatus.PROCESSING)
+
+
+def processing(stored: Photo, completed: Photo) -> Photo | None:
+    """The upload was completed, perhaps with other words than it was announced with."""
+    if stored.status is not PhotoStatus.AWAITING_UPLOAD:
+        return None
+    return replace(
+        stored,
+        status=PhotoStatus.PROCESSING,
+        caption=completed.caption,
+        tags=completed.tags,
+        alt_text=completed.alt_text,
+        location=completed.location,
+        version=stored.version + 1,
+    )
+
+
+def rejected(stored: Photo, reason: str) -> Photo | None:
+    """It will never be published."""
+    if stored.status not in _UNDECIDED:
+        return None
+    return replace(stored, status=PhotoStatus.REJECTED, reason=reason, version=stored.version + 1)
+
+
+def published(stored: Photo, processed: Photo, now: int) -> Photo | None:
+    """Its variants are stored: it becomes a post at `now` (ms), claimed by the first publish."""
+    if stored.status not in _UNDECIDED:
+        return None
+    return replace(
+        stored,
+        status=PhotoStatus.PUBLISHED,
+        caption=processed.caption,
+        tags=processed.tags,
+        alt_text=processed.alt_text,
+        location=processed.location,
+        sha256=processed.sha256,
+        width=processed.width,
+        height=processed.height,
+        placeholder=processed.placeholder,
+        variants=processed.variants,
+        published_at=now,
+        version=stored.version + 1,
+    )
