@@ -45,7 +45,9 @@ TOPOLOGY: tuple[Stage, ...] = (
         "refill_feeds",
         reads=(t.FOLLOW_CREATED, t.FOLLOW_DELETED),
         writes=(),
-        make=lambda s, _: RefillFeeds(s.follows, s.photos, s.timelines, s.settings.feed.cap),
+        make=lambda s, _: RefillFeeds(
+            s.follows, s.photos, s.timelines, s.follow_cache, s.settings.feed.cap
+        ),
     ),
     Stage(
         "count_follows",

@@ -1,0 +1,65 @@
+"""follow.created, follow.deleted → Redis `feed:{user_id}`, `following:{user_id}`.
+
+Brings a new followee's recent posts into the follower's feed, and takes a former one's out.
+
+An event only says that an edge changed; what holds is read from the graph, applied, and read
+again until it stands still. So late, repeated and overtaken events all end in the same feed, and
+a removal that a refollow overtook is made good by whoever removed.
+
+Why a follow (F, its commit) and a concurrent post (P, its row) can't miss each other. Fan-out
+reads the followers at R, after P; this stage reads the posts at B, after F.
+
+* F before R: fan-out finds the follower and pushes.
+* R before F: then P < R < F < B, and the backfill finds the post.
+
+If the feed is being built, both reach it: it exists from the `building` mark on, and the builder
+reads its sources after that mark. If it doesn't exist when this stage looks, a later builder reads
+the graph after F and the posts after P. What is pushed or refilled for an edge that is gone again
+is filtered on reading (`domain.visibility`), and never counts: the floor, not the size of the set,
+says where the feed continues in the durable store.
+"""
+
+from collections.abc import Sequence
+
+from domain.entities import Edge
+from domain.ports import FollowCache, Follows, Photos, Timelines
+from schemas.events import FollowCreated, FollowDeleted
+from streams.runtime.stage import Emit
+
+
+class RefillFeeds:
+    """The handler of both follow events."""
+
+    def __init__(
+        self,
+        follows: Follows,
+        photos: Photos,
+        timelines: Timelines,
+        follow_cache: FollowCache,
+        cap: int,
+    ) -> None:
+        self._follows = follows
+        self._photos = photos
+        self._timelines = timelines
+        self._follow_cache = follow_cache
+        self._cap = cap
+
+    async def __call__(self, event: FollowCreated | FollowDeleted) -> Sequence[Emit]:
+        """Make the feed agree with the edge as it is now. Raises StoreAway, Transient."""
+        await self._follow_cache.forget_following(event.follower_id)
+        applied: Edge | None = None
+        while True:
+            edge = await self._follows.edge(event.follower_id, event.followee_id)
+            if edge is None or edge == applied:
+                return ()
+            await self._apply(edge)
+            applied = edge
+
+    async def _apply(self, edge: Edge) -> None:
+        if not await self._timelines.exists(edge.follower_id):
+            return
+        if not edge.following:
+            await self._timelines.remove_author(edge.follower_id, edge.followee_id)
+            return
+        posts = await self._photos.by_user(edge.followee_id, None, self._cap)
+        await self._timelines.add_entries(edge.follower_id, posts)

@@ -1,0 +1,32 @@
+"""fanout.chunk → Redis `feed:{user_id}`.
+
+Delivers one post to one range of its author's followers (seed sections 5 and 7).
+"""
+
+from collections.abc import Sequence
+
+from domain.entities import FeedEntry
+from domain.ports import Follows, Timelines
+from schemas.events import FanoutChunk
+from streams.runtime.stage import Emit
+
+
+class WriteFeeds:
+    """The handler of fanout.chunk.
+
+    The followers are read now, not when the chunk was planned: whoever unfollowed meanwhile gets
+    nothing. Feeds that nobody has built are left alone; their build reads the post's row.
+    """
+
+    def __init__(self, follows: Follows, timelines: Timelines) -> None:
+        self._follows = follows
+        self._timelines = timelines
+
+    async def __call__(self, event: FanoutChunk) -> Sequence[Emit]:
+        """Push to the range's followers; twice is once. Raises StoreAway, Transient."""
+        followers = await self._follows.followers_between(
+            event.user_id, event.after_id, event.upto_id
+        )
+        entry = FeedEntry(event.published_at, event.post_id, event.user_id)
+        await self._timelines.push(entry, followers)
+        return ()
