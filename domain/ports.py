@@ -5,7 +5,7 @@ All of them raise Transient (this call failed) or StoreAway (the server doesn't 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from domain.entities import (
     Comment,
@@ -20,6 +20,8 @@ from domain.entities import (
 )
 from schemas.events import Event
 from topics.topic import Topic
+
+E = TypeVar("E", bound=Event)
 
 # --- PostgreSQL -------------------------------------------------------------------------------
 
@@ -447,7 +449,7 @@ class EventLog(Protocol):
     """Kafka as the commit: a returned call means all in-sync replicas have it."""
 
     async def publish(
-        self, topic: Topic[Event], event: Event, headers: Mapping[str, bytes] | None = None
+        self, topic: Topic[E], event: E, headers: Mapping[str, bytes] | None = None
     ) -> None:
         """Encode, partition by murmur2 of the key, wait for the acknowledgement."""
 

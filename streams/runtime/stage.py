@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from schemas.events import Event
 from stores.connect import Stores
@@ -20,10 +20,19 @@ class Emit:
 Handler = Callable[[Any], Awaitable[Sequence[Emit]]]
 """Handles one decoded event; its effects are durable when it returns. Safe to repeat.
 
-Raises Transient, StoreAway or Unrecoverable; anything else stops the worker.
+Called for one event of a key at a time, for different keys side by side. Raises Transient,
+StoreAway or Unrecoverable; anything else stops the worker.
 """
 
 Tables = Mapping[str, MutableMapping[str, Any]]
+
+
+@runtime_checkable
+class Recovers(Protocol):
+    """A handler that keeps something in memory that follows from its tables."""
+
+    def recovered(self) -> None:
+        """The tables hold what this worker was assigned, and no event has been handled since."""
 
 
 @dataclass(frozen=True, slots=True)

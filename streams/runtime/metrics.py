@@ -1,0 +1,61 @@
+"""Every metric of the stages, in one place: base units, no ids of people or photos in labels.
+
+With PROMETHEUS_MULTIPROC_DIR in the environment the values live in files there, and one process
+answers for all of them; without it they are this process's own.
+"""
+
+from enum import StrEnum
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_EVENTS = Counter("photofeed_stage_events", "Events settled.", ("stage", "outcome"))
+_HANDLE = Histogram(
+    "photofeed_stage_handle_seconds",
+    "From reading an event to its effects being durable, waits for servers that are away included.",
+    ("stage",),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120),
+)
+_RETRIES = Counter("photofeed_stage_retries", "Calls of a handler after the first.", ("stage",))
+_DEAD = Counter("photofeed_stage_dead_letters", "Dead letters.", ("stage", "reason"))
+_LAG = Gauge(
+    "photofeed_stage_lag_seconds",
+    "Age of the last event when it was settled.",
+    ("stage", "topic"),
+    multiprocess_mode="livemax",
+)
+_UP = Gauge(
+    "photofeed_stage_up", "Workers that are ready.", ("stage",), multiprocess_mode="livesum"
+)
+
+
+class Outcome(StrEnum):
+    """What became of an event."""
+
+    DONE = "done"
+    RETRY = "retry"
+    DEAD = "dead"
+
+
+class StageMetrics:
+    """The metrics of one stage."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+
+    def settled(self, topic: str, outcome: Outcome, *, handle_s: float, age_s: float) -> None:
+        """An event is safe to acknowledge, `age_s` after it was written."""
+        _EVENTS.labels(self._stage, outcome).inc()
+        _HANDLE.labels(self._stage).observe(handle_s)
+        _LAG.labels(self._stage, topic).set(age_s)
+
+    def tried_again(self) -> None:
+        """A handler is called again for the same event."""
+        _RETRIES.labels(self._stage).inc()
+
+    def dead_letter(self, reason: str) -> None:
+        """An event went to the dead letters."""
+        _DEAD.labels(self._stage, reason).inc()
+
+    def up(self, ready: bool) -> None:
+        """Whether this worker has its partitions and tables."""
+        _UP.labels(self._stage).set(int(ready))

@@ -1,0 +1,18 @@
+"""One Kafka record as bytes: what the runner is given, whoever consumed it."""
+
+from dataclasses import dataclass
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record where it was found. `timestamp_ms` is its Kafka timestamp (Unix, UTC)."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
