@@ -19,6 +19,7 @@ VERBS = {
     "down": "Stop the stack without loss.",
     "status": "What runs, on which port, ready or not.",
     "topics": "Declared topics against the cluster's: plan, apply, list.",
+    "lag": "How far each stage is behind; --watch refreshes.",
     "schemas": "Event schemas: check their history, register a changed one.",
 }
 """Verb → its line in the overview; the module has the verb's name."""

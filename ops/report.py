@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ops.output import print_json
 
+PIPE_COLUMNS = 200
 Row = Mapping[str, Any]
 
 
@@ -16,15 +17,18 @@ def show(document: dict[str, Any], as_json: bool, *lists: str) -> None:
     if as_json:
         print_json(document)
         return
-    console = Console(width=None, soft_wrap=False, highlight=False)
+    out = console()
     for name in lists:
-        if document[name]:
-            console.print(table(name, document[name]))
-        else:
-            console.print(f"{name}: none")
+        out.print(table(name, document[name]) if document[name] else f"{name}: none")
     for name, value in document.items():
         if name not in lists:
-            console.print(f"{name}: {text(value)}")
+            out.print(f"{name}: {text(value)}", soft_wrap=True)
+
+
+def console() -> Console:
+    """Where tables go; wide when it is no terminal, so that a pipe gets whole rows."""
+    wide = Console(highlight=False, markup=False)
+    return wide if wide.is_terminal else Console(highlight=False, markup=False, width=PIPE_COLUMNS)
 
 
 def table(title: str, rows: Sequence[Row]) -> Table:

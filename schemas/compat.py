@@ -32,7 +32,9 @@ def read_avsc(path: Path) -> AvroSchema:
     """The schema in a file. Raises BadSchema."""
     try:
         schema: AvroSchema = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BadSchema(f"{path.name}: {error.strerror}") from error
+    except ValueError as error:
         raise BadSchema(f"{path.name}: {error}") from error
     _parsed(schema)
     return schema

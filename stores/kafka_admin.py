@@ -26,15 +26,23 @@ from confluent_kafka.admin import (
     OffsetSpec,
     ResourceType,
 )
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 from domain.errors import StoreAway, Transient
 from topics.plan import Change, Spec, State
 
-LIMIT_S = 20.0
+LIMIT_S = 10.0
 _AWAY = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}  # noqa: SLF001 - the library's public constants are spelt so
-_QUIET = logging.getLogger("photofeed.kafka")
-_QUIET.addHandler(logging.NullHandler())
-_QUIET.propagate = False  # the client prints a line per failed connect; our error says it once
+QUIET = logging.getLogger("photofeed.kafka")
+QUIET.addHandler(logging.NullHandler())
+QUIET.propagate = False  # the client prints a line per failed connect; our error says it once
+_AGAIN = retry(
+    retry=retry_if_exception(lambda error: type(error) is Transient),
+    stop=stop_after_attempt(5),
+    wait=wait_fixed(0.5),
+    reraise=True,
+)
+"""The first question about any group starts its coordinator, which refuses until it is up."""
 Place = tuple[str, int]
 """A topic and one of its partitions."""
 
@@ -45,7 +53,7 @@ class KafkaAdmin:
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
         self._client = AdminClient(
-            {"bootstrap.servers": bootstrap, "socket.timeout.ms": 10_000}, logger=_QUIET
+            {"bootstrap.servers": bootstrap, "socket.timeout.ms": 10_000}, logger=QUIET
         )
 
     def brokers(self) -> int:
@@ -104,6 +112,7 @@ class KafkaAdmin:
         """The first offset not older than a time, per partition; -1 where all are older."""
         return self._offsets(places, OffsetSpec.for_timestamp(time_ms))
 
+    @_AGAIN
     def committed(self, group: str) -> dict[Place, int]:
         """What a group has committed; empty for a group nobody knows."""
         asked = self._client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
@@ -120,6 +129,7 @@ class KafkaAdmin:
             if part.error:
                 raise Transient(f"kafka: {group} {part.topic}/{part.partition}: {part.error}")
 
+    @_AGAIN
     def members(self, groups: Iterable[str]) -> dict[str, int]:
         """How many members each group has."""
         asked = self._client.describe_consumer_groups(list(groups), request_timeout=LIMIT_S)
