@@ -23,12 +23,12 @@ class Secrets(BaseModel):
 
     @classmethod
     def load(cls, run_dir: Path) -> Self:
-        """Read the secrets of the stack in `run_dir`. Raises FileNotFoundError before its first start."""
+        """Read the secrets of a stack. Raises FileNotFoundError before its first start."""
         return cls.model_validate_json((run_dir / _NAME).read_bytes())
 
     @classmethod
     def ensure(cls, run_dir: Path) -> Self:
-        """Read the secrets, generating them if there are none yet: mode 0600, whole or not at all."""
+        """Read the secrets; generate them if there are none yet, whole or not at all."""
         file = run_dir / _NAME
         if not file.exists():
             values = {

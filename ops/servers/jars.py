@@ -103,12 +103,11 @@ def _maven(servers: list[str], out: Path) -> None:
 
 def _compile_search_node(folder: Path) -> None:
     """Compile SearchNode.java by the compiler among the jars: a Java runtime has none."""
+    path = f"{folder}/lib/*"
+    compiler = "org.eclipse.jdt.internal.compiler.batch.Main"
+    flags = ("-17", "-nowarn", "-proc:none", "-cp", ":".join(map(str, folder.glob("lib/*.jar"))))
     done = subprocess.run(  # noqa: S603 - a fixed command
-        [
-            java(), "-cp", f"{folder}/lib/*", "org.eclipse.jdt.internal.compiler.batch.Main",
-            "-17", "-nowarn", "-proc:none", "-cp", ":".join(map(str, (folder / "lib").glob("*.jar"))),
-            "-d", str(folder / "classes"), str(_SEARCH_NODE),
-        ],
+        [java(), "-cp", path, compiler, *flags, "-d", str(folder / "classes"), str(_SEARCH_NODE)],
         capture_output=True, text=True, timeout=_LIMIT_S, check=False,
     )  # fmt: skip
     if done.returncode != 0:

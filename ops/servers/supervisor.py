@@ -28,7 +28,7 @@ _STEADY_S = 10
 
 @dataclass(frozen=True)
 class State:
-    """What the supervisor says of a program: RUNNING, STARTING, BACKOFF, FATAL, STOPPED…"""
+    """What the supervisor says of a program: RUNNING, STARTING, BACKOFF, FATAL, STOPPED."""
 
     name: str
     state: str
@@ -159,7 +159,7 @@ class Supervisor:
     def run(self, name: str) -> None:
         """Start a program without waiting for it. One that is running stays as it is."""
         try:
-            self._call.startProcess(name, False)  # noqa: FBT003 - XML-RPC has no keywords
+            self._call.startProcess(name, False)
         except xmlrpc.client.Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise Refused(f"{name} can't be started: {fault.faultString}") from None
