@@ -193,7 +193,7 @@ class Outbox(Protocol):
         """Return when something was enqueued, at the latest after `timeout_s`."""
 
     async def depth(self) -> tuple[int, float]:
-        """How many rows wait, and the age of the oldest in seconds (0 when there are none)."""
+        """How many rows wait, up to 10,000, and the oldest one's age in seconds (0 for none)."""
 
 
 # --- Cassandra --------------------------------------------------------------------------------

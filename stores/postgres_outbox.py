@@ -50,11 +50,11 @@ class PostgresOutbox:
                 pass
 
     async def depth(self) -> tuple[int, float]:
-        """How many rows wait, and the age of the oldest in seconds (0 when there are none)."""
+        """How many rows wait, up to 10,000, and the oldest one's age in seconds (0 for none)."""
         async with self._session(CALL_LIMIT_S) as connection:
             cursor = await connection.execute(
                 """SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float
-                   FROM outbox"""
+                   FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 10000) AS waiting"""
             )
             ((count, age),) = await cursor.fetchall()
         return count, max(0.0, age)

@@ -26,6 +26,14 @@ _LAG = Gauge(
 _UP = Gauge(
     "photofeed_stage_up", "Workers that are ready.", ("stage",), multiprocess_mode="livesum"
 )
+_RELAYED = Counter("photofeed_relay_events", "Outbox rows that Kafka has acknowledged.")
+_RELAY_FAILURES = Counter("photofeed_relay_failures", "Rounds of the relay that failed.")
+_OUTBOX_ROWS = Gauge(
+    "photofeed_outbox_rows", "Rows awaiting the relay.", multiprocess_mode="livemax"
+)
+_OUTBOX_AGE = Gauge(
+    "photofeed_outbox_age_seconds", "Age of the oldest row.", multiprocess_mode="livemax"
+)
 
 
 class Outcome(StrEnum):
@@ -59,3 +67,20 @@ class StageMetrics:
     def up(self, ready: bool) -> None:
         """Whether this worker has its partitions and tables."""
         _UP.labels(self._stage).set(int(ready))
+
+
+class RelayMetrics:
+    """The metrics of the outbox relay."""
+
+    def moved(self, rows: int) -> None:
+        """So many rows reached Kafka."""
+        _RELAYED.inc(rows)
+
+    def failed(self) -> None:
+        """A server was away; the rows stay."""
+        _RELAY_FAILURES.inc()
+
+    def waiting(self, rows: int, age_s: float) -> None:
+        """What the outbox holds."""
+        _OUTBOX_ROWS.set(rows)
+        _OUTBOX_AGE.set(age_s)
