@@ -1,0 +1,187 @@
+"""The Cassandra ports in memory, for pure tests; they pass the contract tests of the real ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from domain import ids, photo_states
+from domain.entities import Comment, Counts, Cursor, FeedEntry, Notification, Photo, PhotoStatus
+from domain.errors import Reason, Unrecoverable
+from domain.feed import older
+from stores.checks import checked_id, checked_version
+
+_UNREAD_LIMIT = 1000
+
+
+class MemoryPhotos:
+    """`domain.ports.Photos`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Photo] = {}
+
+    async def add(self, photo: Photo) -> None:
+        """Keep the row unless there is one."""
+        checked_id(photo.user_id, "u_")
+        stored = self.rows.setdefault(checked_id(photo.photo_id, "ph_"), photo)
+        if stored.user_id != photo.user_id:
+            raise Unrecoverable(Reason.INVALID_EVENT, f"{photo.photo_id} is taken")
+
+    async def get(self, photo_id: str) -> Photo | None:
+        """The row in whatever state it is."""
+        return self.rows.get(checked_id(photo_id, "ph_"))
+
+    async def get_many(self, photo_ids: Sequence[str]) -> dict[str, Photo]:
+        """Those that exist."""
+        found = {photo_id: await self.get(photo_id) for photo_id in photo_ids}
+        return {photo_id: photo for photo_id, photo in found.items() if photo is not None}
+
+    async def mark_processing(self, photo: Photo) -> None:
+        """awaiting_upload → processing; else nothing."""
+        self._change(photo.photo_id, lambda stored: photo_states.processing(stored, photo))
+
+    async def reject(self, photo_id: str, reason: str) -> bool:
+        """Whether the photo is rejected now."""
+        stored = self._change(photo_id, lambda row: photo_states.rejected(row, reason))
+        return stored.status is PhotoStatus.REJECTED
+
+    async def publish(self, photo: Photo, now: int) -> Photo | None:
+        """The row as first published; None when deleted or rejected."""
+        stored = self._change(photo.photo_id, lambda row: photo_states.published(row, photo, now))
+        return stored if stored.status is PhotoStatus.PUBLISHED else None
+
+    async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
+        """Live posts, newest first, strictly before the cursor."""
+        return older(sorted(self._live(user_id), reverse=True), before)[:limit]
+
+    async def count_by_user(self, user_id: str) -> int:
+        """How many live posts a user has."""
+        return len(self._live(user_id))
+
+    def _live(self, user_id: str) -> list[FeedEntry]:
+        checked_id(user_id, "u_")
+        return [
+            FeedEntry(row.published_at, row.photo_id, user_id)
+            for row in self.rows.values()
+            if row.user_id == user_id
+            and row.status is PhotoStatus.PUBLISHED
+            and row.published_at is not None
+        ]
+
+    def _change(self, photo_id: str, step: Callable[[Photo], Photo | None]) -> Photo:
+        if checked_id(photo_id, "ph_") not in self.rows:
+            raise Unrecoverable(Reason.UNKNOWN_POST, photo_id)
+        stored = self.rows[photo_id]
+        self.rows[photo_id] = step(stored) or stored
+        return self.rows[photo_id]
+
+
+class MemoryReactions:
+    """`domain.ports.Reactions`."""
+
+    def __init__(self) -> None:
+        self.likes: dict[tuple[str, str], tuple[int, bool]] = {}
+        self.comments: dict[str, tuple[int, Comment]] = {}
+        self.counts: dict[str, Counts] = {}
+
+    async def set_like(self, post_id: str, user_id: str, version: int, *, liked: bool) -> bool:
+        """Newest version wins."""
+        key = (checked_id(post_id, "ph_"), checked_id(user_id, "u_"))
+        new = (checked_version(version), liked)
+        self.likes[key] = max(self.likes.get(key, new), new)
+        return self.likes[key][1]
+
+    async def likers(self, post_id: str) -> list[str]:
+        """Everyone who likes the post, by user id."""
+        checked_id(post_id, "ph_")
+        return sorted(
+            user for (post, user), (_, liked) in self.likes.items() if liked and post == post_id
+        )
+
+    async def likers_page(self, post_id: str, after: str | None, limit: int) -> list[str]:
+        """Users who like the post, strictly after `after`."""
+        return [user for user in await self.likers(post_id) if user > (after or "")][:limit]
+
+    async def has_liked(self, post_ids: Sequence[str], user_id: str) -> set[str]:
+        """Those of `post_ids` that the user likes."""
+        return {post_id for post_id in post_ids if user_id in await self.likers(post_id)}
+
+    async def set_comment(self, comment: Comment, version: int) -> None:
+        """Newest version wins; a tombstone stays and has no text."""
+        checked_id(comment.user_id, "u_")
+        checked_id(comment.post_id, "ph_")
+        kept, _ = self.comments.get(checked_id(comment.comment_id, "cm_"), (0, None))
+        if checked_version(version) > kept:
+            text = "" if comment.deleted else comment.text
+            self.comments[comment.comment_id] = (version, replace(comment, text=text))
+
+    async def get_comment(self, post_id: str, comment_id: str) -> Comment | None:
+        """The comment or its tombstone."""
+        checked_id(post_id, "ph_")
+        _, comment = self.comments.get(checked_id(comment_id, "cm_"), (0, None))
+        return comment if comment and comment.post_id == post_id else None
+
+    async def comment_post(self, comment_id: str) -> str | None:
+        """The post a comment belongs to."""
+        _, comment = self.comments.get(checked_id(comment_id, "cm_"), (0, None))
+        return None if comment is None else comment.post_id
+
+    async def comments_page(self, post_id: str, before: str | None, limit: int) -> list[Comment]:
+        """Live comments, newest first, strictly before a comment id."""
+        live = [c for c in self._live(post_id) if before is None or c.comment_id < before]
+        return sorted(live, key=lambda comment: comment.comment_id, reverse=True)[:limit]
+
+    async def count_comments(self, post_id: str) -> int:
+        """Live comments, counted."""
+        return len(self._live(post_id))
+
+    async def put_counts(self, post_id: str, counts: Counts) -> None:
+        """Keep the absolute counts."""
+        self.counts[checked_id(post_id, "ph_")] = counts
+
+    async def get_counts(self, post_ids: Sequence[str]) -> dict[str, Counts]:
+        """The counts of those that have any."""
+        return {post_id: self.counts[post_id] for post_id in post_ids if post_id in self.counts}
+
+    def _live(self, post_id: str) -> list[Comment]:
+        checked_id(post_id, "ph_")
+        return [c for _, c in self.comments.values() if c.post_id == post_id and not c.deleted]
+
+
+class MemoryNotifications:
+    """`domain.ports.Notifications`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Notification] = {}
+        self.reads: dict[str, str] = {}
+
+    async def add(self, notification: Notification) -> None:
+        """Store it; the same id twice is once."""
+        checked_id(notification.actor_id, "u_")
+        if notification.post_id is not None:
+            checked_id(notification.post_id, "ph_")
+        key = (
+            checked_id(notification.user_id, "u_"),
+            checked_id(notification.notification_id, "nt_"),
+        )
+        self.rows[key] = notification
+
+    async def page(self, user_id: str, before: str | None, limit: int) -> list[Notification]:
+        """Newest first, strictly before a notification id."""
+        checked_id(user_id, "u_")
+        mine = [row for row in self.rows.values() if row.user_id == user_id]
+        mine.sort(key=lambda row: row.notification_id, reverse=True)
+        return [row for row in mine if before is None or row.notification_id < before][:limit]
+
+    async def read_up_to(self, user_id: str) -> str:
+        """The id up to which everything is read, "" for none."""
+        return self.reads.get(checked_id(user_id, "u_"), "")
+
+    async def mark_read(self, user_id: str, up_to: str) -> None:
+        """Never moves backwards."""
+        ids.read(checked_id(up_to, "nt_"))
+        self.reads[user_id] = max(await self.read_up_to(user_id), up_to)
+
+    async def unread_count(self, user_id: str) -> int:
+        """How many are newer than `read_up_to`, counted up to 1,000."""
+        read = await self.read_up_to(user_id)
+        newer = [key for key in self.rows if key[0] == user_id and key[1] > read]
+        return min(len(newer), _UNREAD_LIMIT)
