@@ -20,6 +20,7 @@ VERBS = {
     "status": "What runs, on which port, ready or not.",
     "topics": "Declared topics against the cluster's: plan, apply, list.",
     "lag": "How far each stage is behind; --watch refreshes.",
+    "dlq": "Dead letters: list, show, edit, replay, discard.",
     "schemas": "Event schemas: check their history, register a changed one.",
 }
 """Verb → its line in the overview; the module has the verb's name."""

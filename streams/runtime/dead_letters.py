@@ -19,6 +19,7 @@ in milliseconds since the epoch:
 | `failure-first-at`         | when it failed first, and last                                     |
 | `failure-last-at`          |                                                                    |
 | `failure-not-before`       | retry topics: earliest time of the next try                        |
+| `failure-replayed-from`    | retry topics: `topic/partition/offset` it was replayed from, if so |
 
 Whoever replays a record into its source topic strips what begins with `failure-`. Into a retry
 topic, for one group alone, a record needs only the three source headers: what is missing of the
@@ -33,6 +34,7 @@ from typing import Self
 from streams.runtime.record import Headers, Record
 
 PREFIX = "failure-"
+REPLAYED_FROM = f"{PREFIX}replayed-from"
 _MESSAGE_LIMIT = 500
 
 
