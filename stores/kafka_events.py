@@ -13,8 +13,7 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from domain.errors import StoreAway, Transient
-from schemas.events import Event
-from topics.topic import Topic
+from topics.topic import E, Topic
 
 DELIVERY_LIMIT_S = 10.0
 _POLL_S = 0.5
@@ -49,7 +48,7 @@ class KafkaEventLog:
         self._link: _Link | None = None
 
     async def publish(
-        self, topic: Topic[Event], event: Event, headers: Mapping[str, bytes] | None = None
+        self, topic: Topic[E], event: E, headers: Mapping[str, bytes] | None = None
     ) -> None:
         """Encode, partition by murmur2 of the key, wait for the acknowledgement."""
         value = topic.codec.encode(event)
