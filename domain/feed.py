@@ -1,16 +1,12 @@
-"""What a feed is made of: members, order, cursors, merging. Pure; times are Unix milliseconds.
+"""What a feed is made of: members, order, merging. Pure; times are Unix milliseconds.
 
 A feed is the newest live posts, by (published_at, post id), of the people somebody follows now
 (contract, "What a feed is"). Everything here is a function of values, so that the stages, the
 read path and a rebuild can't disagree.
 """
 
-import base64
-import binascii
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from heapq import nlargest
 
 from domain import ids
@@ -86,47 +82,3 @@ def wanting(reads: Mapping[str, Read], limit: int) -> list[str]:
         for author, read in reads.items()
         if not read.done and (last is None or read.oldest is None or read.oldest > last)
     ]
-
-
-# --- cursors on the wire ----------------------------------------------------------------------
-
-
-class CursorKind(IntEnum):
-    """Which list a cursor belongs to; another list refuses it."""
-
-    FEED = 1
-    PROFILE = 2
-
-
-class BadCursor(ValueError):
-    """Not a cursor of this list; the answer is a 422."""
-
-
-_VERSION = 1
-_WIRE = struct.Struct(">BBQQH")  # version, kind, published_at, post number, checksum
-_CHECKED = _WIRE.size - 2
-
-
-def write_cursor(cursor: Cursor, kind: CursorKind) -> str:
-    """The opaque base64url spelling of a cursor."""
-    packed = _WIRE.pack(_VERSION, kind, cursor.published_at, ids.read(cursor.post_id), 0)
-    packed = packed[:_CHECKED] + _checksum(packed[:_CHECKED])
-    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
-
-
-def read_cursor(text: str, kind: CursorKind) -> Cursor:
-    """What `write_cursor` spelled. Raises BadCursor for garbled, foreign and other versions."""
-    try:
-        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        version, its_kind, published_at, number, _ = _WIRE.unpack(packed)
-    except (ValueError, struct.error):
-        raise BadCursor("not a cursor") from None
-    if packed[_CHECKED:] != _checksum(packed[:_CHECKED]) or number >= 1 << 63:
-        raise BadCursor("not a cursor")
-    if (version, its_kind) != (_VERSION, kind):
-        raise BadCursor("a cursor of another list")
-    return Cursor(published_at, _POST + ids.spell(number))
-
-
-def _checksum(data: bytes) -> bytes:
-    return binascii.crc_hqx(data, 0).to_bytes(2, "big")

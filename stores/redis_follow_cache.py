@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from domain.settings import Feed
 from stores.redis_client import store_errors
 
-_WHOLE = b"!whole"
+_WHOLE = "!whole"
 _READING = "!reading:"
 
 _PUT_FOLLOWING = """
@@ -39,10 +39,9 @@ class RedisFollowCache:
     async def following(self, user_id: str) -> frozenset[str] | None:
         """The cached follow set; None when it must be read from the graph."""
         with store_errors():
-            found: set[bytes] = await self._redis.execute_command("SMEMBERS", _following(user_id))
-        if _WHOLE not in found:
-            return None
-        return frozenset(name.decode() for name in found if not name.startswith(b"!"))
+            found = await self._redis.smembers(_following(user_id))
+        names = {name if isinstance(name, str) else name.decode() for name in found}
+        return frozenset(n for n in names if n[0] != "!") if _WHOLE in names else None
 
     async def put_following(self, user_id: str, followees: Sequence[str], token: str) -> None:
         """Cache the follow set for its TTL, unless `forget_following` came since the token.

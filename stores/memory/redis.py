@@ -1,0 +1,213 @@
+"""Twins of the Redis caches. Nothing expires here; `drop` and `forget` stand for that.
+
+Every method is one atomic step, as the scripts of the real ones are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from domain.entities import Counts, Cursor, FeedEntry
+from domain.feed import older, place, truncation
+from domain.settings import Feed
+
+
+@dataclass(slots=True)
+class _FeedSet:
+    entries: set[FeedEntry] = field(default_factory=set)
+    builders: set[str] = field(default_factory=set)
+    built: bool = False
+    floor: Cursor | None = None
+
+    def raise_floor(self, floor: Cursor | None) -> None:
+        if floor is not None and (self.floor is None or floor > self.floor):
+            self.floor = floor
+
+    def trim(self, feed: Feed) -> None:
+        if len(self.entries) > feed.cap + feed.trim_slack:
+            extra = sorted(self.entries)[: -feed.cap]
+            self.raise_floor(place(extra[-1]))
+            self.entries.difference_update(extra)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFeedPage:
+    """A page of a built feed."""
+
+    entries: list[FeedEntry]
+    floor: Cursor | None
+
+
+class MemoryTimelines:
+    """Twin of RedisTimelines."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._sets: dict[str, _FeedSet] = {}
+        self._tokens = count()
+
+    async def push(self, entry: FeedEntry, user_ids: Sequence[str]) -> int:
+        """Add to each feed that exists; twice is once; how many exist."""
+        present = [self._sets[user_id] for user_id in user_ids if user_id in self._sets]
+        for feed in present:
+            feed.entries.add(entry)
+            feed.trim(self._feed)
+        return len(present)
+
+    async def exists(self, user_id: str) -> bool:
+        """Whether there is a feed, built or building."""
+        return user_id in self._sets
+
+    async def page(self, user_id: str, before: Cursor | None, limit: int) -> MemoryFeedPage | None:
+        """Entries above the floor, newest first, strictly before the cursor; None when cold."""
+        feed = self._sets.get(user_id)
+        if feed is None or not feed.built:
+            return None
+        entries = older(sorted(feed.entries, reverse=True), before)
+        above = [entry for entry in entries if feed.floor is None or place(entry) > feed.floor]
+        return MemoryFeedPage(above[:limit], feed.floor)
+
+    async def begin_build(self, user_id: str) -> str:
+        """Mark as building; a token that `finish_build` must show."""
+        token = str(next(self._tokens))
+        self._sets.setdefault(user_id, _FeedSet()).builders.add(token)
+        return token
+
+    async def finish_build(self, user_id: str, token: str, entries: Sequence[FeedEntry]) -> bool:
+        """Merge and mark built; False when the build was voided."""
+        feed = self._sets.get(user_id)
+        if feed is None or token not in feed.builders:
+            return False
+        feed.builders.clear()
+        feed.built = True
+        self._merge(feed, entries)
+        return True
+
+    async def add_entries(self, user_id: str, entries: Sequence[FeedEntry]) -> None:
+        """Backfill a feed that exists, above its floor."""
+        if user_id in self._sets:
+            self._merge(self._sets[user_id], entries)
+
+    def _merge(self, feed: _FeedSet, entries: Sequence[FeedEntry]) -> None:
+        feed.entries.update(entries)
+        feed.raise_floor(truncation(entries, self._feed.cap))
+        feed.trim(self._feed)
+
+    async def remove_author(self, user_id: str, author_id: str) -> None:
+        """Take one author's entries out of a feed."""
+        if feed := self._sets.get(user_id):
+            feed.entries = {entry for entry in feed.entries if entry.author_id != author_id}
+
+    async def drop(self, user_id: str) -> None:
+        """Make it cold."""
+        self._sets.pop(user_id, None)
+
+
+class MemoryFollowCache:
+    """Twin of RedisFollowCache."""
+
+    def __init__(self) -> None:
+        self._following: dict[str, frozenset[str]] = {}
+        self._readers: dict[str, set[str]] = {}
+        self._followers: dict[str, int] = {}
+        self._celebrities: dict[str, bool] = {}
+        self._tokens = count()
+
+    async def following(self, user_id: str) -> frozenset[str] | None:
+        """The cached follow set; None when it must be read from the graph."""
+        return self._following.get(user_id)
+
+    async def put_following(self, user_id: str, followees: Sequence[str], token: str) -> None:
+        """Cache the follow set, unless `forget_following` came since the token."""
+        readers = self._readers.get(user_id, set())
+        if token in readers:
+            readers.remove(token)
+            known = self._following.get(user_id, frozenset())
+            self._following[user_id] = known | frozenset(followees)
+
+    async def following_token(self, user_id: str) -> str:
+        """Taken before reading the graph."""
+        token = str(next(self._tokens))
+        self._readers.setdefault(user_id, set()).add(token)
+        return token
+
+    async def forget_following(self, user_id: str) -> None:
+        """Invalidate after a change of the graph."""
+        self._following.pop(user_id, None)
+        self._readers.pop(user_id, None)
+
+    async def put_follower_count(self, user_id: str, followers: int) -> None:
+        """Keep the absolute follower count."""
+        self._followers[user_id] = followers
+
+    async def follower_count(self, user_id: str) -> int | None:
+        """The count, None when unknown here."""
+        return self._followers.get(user_id)
+
+    async def put_celebrity(self, user_id: str, *, flagged: bool) -> None:
+        """Mirror the sticky flag."""
+        self._celebrities[user_id] = flagged
+
+    async def is_celebrity(self, user_id: str) -> bool | None:
+        """The mirrored flag, None when unknown here."""
+        return self._celebrities.get(user_id)
+
+
+class MemoryPostCache:
+    """Twin of RedisPostCache."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, bytes] = {}
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The ready bytes, None where absent."""
+        return [self._bytes.get(key) for key in keys]
+
+    async def put(self, items: Mapping[str, bytes]) -> None:
+        """Keep ready bytes."""
+        self._bytes.update(items)
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Drop them."""
+        for key in keys:
+            self._bytes.pop(key, None)
+
+
+class MemoryReactionCache:
+    """Twin of RedisReactionCache."""
+
+    def __init__(self) -> None:
+        self._likers: dict[str, set[str]] = {}
+        self._counts: dict[str, Counts] = {}
+
+    async def hint_like(self, post_id: str, user_id: str, *, liked: bool) -> None:
+        """Show the viewer their own click at once."""
+        await self.put_like(post_id, user_id, liked=liked)
+
+    async def put_like(self, post_id: str, user_id: str, *, liked: bool) -> int | None:
+        """Apply to a warm set and give its size; None when the set is cold."""
+        likers = self._likers.get(post_id)
+        if likers is None:
+            return None
+        (likers.add if liked else likers.discard)(user_id)
+        return len(likers)
+
+    async def put_likers(self, post_id: str, likers: Sequence[str]) -> int:
+        """Warm the set from the durable likes; its size."""
+        self._likers[post_id] = set(likers)
+        return len(self._likers[post_id])
+
+    async def put_counts(self, post_id: str, counts: Counts) -> None:
+        """Keep the absolute counts."""
+        self._counts[post_id] = counts
+
+    async def get(
+        self, post_ids: Sequence[str], viewer_id: str
+    ) -> list[tuple[Counts | None, bool]]:
+        """(counts or None when cold, liked by viewer) of each post."""
+        return [
+            (self._counts.get(post_id), viewer_id in self._likers[post_id])
+            if post_id in self._likers
+            else (None, False)
+            for post_id in post_ids
+        ]
