@@ -21,7 +21,7 @@ TOPOLOGY: tuple[Stage, ...] = (
         "process_photo",
         reads=(t.UPLOAD_COMPLETED,),
         writes=(t.PHOTO_PROCESSED, t.PHOTO_REJECTED),
-        make=lambda s, _: ProcessPhoto(s.photos, s.objects, s.decoder),
+        make=lambda s, _: ProcessPhoto(s.photos, s.objects, s.decoder, s.settings.uploads),
     ),
     Stage(
         "publish_post",
@@ -54,7 +54,9 @@ TOPOLOGY: tuple[Stage, ...] = (
         reads=(t.FOLLOW_CREATED, t.FOLLOW_DELETED),
         writes=(),
         tables=("edges", "follower_counts", "celebrities"),
-        make=lambda s, tables: CountFollows(tables, s.follow_cache, s.celebrities),
+        make=lambda s, tables: CountFollows(
+            tables, s.follow_cache, s.celebrities, s.settings.feed.celebrity_threshold
+        ),
     ),
     Stage(
         "count_reactions",

@@ -1,0 +1,93 @@
+"""follow.created, follow.deleted → tables of edges, follower counts and celebrities → Redis.
+
+The table of edges is the only truth; the counts are folded from it when the worker gets its
+partitions and kept up while it runs. A count that was itself added to would drift whenever a crash
+came between store and changelog; edges with versions can be applied twice, late or replayed whole,
+and the counts stay exact (I6; seed section 10).
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from domain import celebrity
+from domain.celebrity import EdgeState
+from domain.ports import Celebrities, FollowCache
+from schemas.events import FollowCreated, FollowDeleted
+from streams.runtime.stage import Emit, Tables
+
+THRESHOLD_AGE_S = 5.0
+"""How long the operators' live threshold is remembered."""
+
+
+class CountFollows:
+    """The handler of both follow events; keeps the totals of its partitions in memory.
+
+    Tables: `edges` "followee:follower" → [version, following]; `follower_counts` followee → total
+    and `celebrities` followee → total when flagged, both written for whoever inspects them.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        cache: FollowCache,
+        celebrities: Celebrities,
+        default_threshold: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._edges = tables["edges"]
+        self._counts = tables["follower_counts"]
+        self._flags = tables["celebrities"]
+        self._cache = cache
+        self._celebrities = celebrities
+        self._default = default_threshold
+        self._monotonic = monotonic
+        self._totals: Counter[str] = Counter()
+        self._known: tuple[float, int] | None = None
+
+    def recovered(self) -> None:
+        """Fold the totals anew from the edges this worker holds now."""
+        self._totals = celebrity.totals(
+            (key.partition(":")[0], (version, following))
+            for key, (version, following) in self._edges.items()
+        )
+
+    async def __call__(self, event: FollowCreated | FollowDeleted) -> Sequence[Emit]:
+        """Apply the edge and put the absolute count; twice is once. Raises StoreAway, Transient."""
+        followee = event.followee_id
+        total = self._apply(event)
+        await self._cache.put_follower_count(followee, total)
+        if celebrity.is_celebrity(total, await self._threshold()):
+            await self._flag(followee, total, event.occurred_at)
+        return ()
+
+    def _apply(self, event: FollowCreated | FollowDeleted) -> int:
+        """No await in here: table, totals and count change together."""
+        key = f"{event.followee_id}:{event.follower_id}"
+        before = self._stored(key)
+        after = celebrity.newest(before, (event.version, isinstance(event, FollowCreated)))
+        # Written even when nothing changed: after a crash the store may be ahead of its changelog,
+        # and the event that comes again is what brings the changelog up to it.
+        self._edges[key] = list(after)
+        self._totals[event.followee_id] += celebrity.step(before, after)
+        total = self._totals[event.followee_id]
+        self._counts[event.followee_id] = total
+        return total
+
+    def _stored(self, key: str) -> EdgeState | None:
+        state = self._edges.get(key)
+        return None if state is None else (state[0], state[1])
+
+    async def _flag(self, user_id: str, total: int, now: int) -> None:
+        """Durably first, then where readers look; the mirror spares later events both."""
+        if await self._cache.is_celebrity(user_id):
+            return
+        await self._celebrities.flag(user_id, total, now)
+        self._flags[user_id] = total
+        await self._cache.put_celebrity(user_id, flagged=True)
+
+    async def _threshold(self) -> int:
+        now = self._monotonic()
+        if self._known is None or now - self._known[0] > THRESHOLD_AGE_S:
+            self._known = (now, await self._celebrities.threshold() or self._default)
+        return self._known[1]
