@@ -37,7 +37,7 @@ class MemoryObjects:
         if sha256 is not None:
             headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
         url = f"memory://{self.bucket}/{key}?{len(self.signed)}&expires_s={expires_s}"
-        self.signed[url] = (key, headers)
+        self.signed[url] = (key, dict(headers))
         return url, headers
 
     async def receive(self, url: str, headers: Mapping[str, str], data: bytes) -> int:

@@ -1,0 +1,248 @@
+"""The contract of `Photos`, on Cassandra and on its twin."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from domain.entities import Cursor, Photo, PhotoStatus
+from domain.errors import Reason, Unrecoverable
+from domain.ports import Photos
+from schemas.events import Focus, Location, VariantRef
+from stores.cassandra_photos import CassandraPhotos
+from stores.connect import Stores
+from stores.memory.cassandra import MemoryPhotos
+from tests.fresh import fresh_id, now_ms
+
+VARIANTS = (
+    VariantRef("thumbnail", "ab" * 32, 150, 150, 9_000),
+    VariantRef("feed", "cd" * 32, 640, 480, 70_000),
+)
+
+
+@pytest.fixture(params=["memory", "cassandra"])
+def photos(request: pytest.FixtureRequest) -> Photos:
+    if request.param == "memory":
+        return MemoryPhotos()
+    stores: Stores = request.getfixturevalue("stores")
+    return stores.photos
+
+
+def awaited(user_id: str | None = None) -> Photo:
+    photo_id = fresh_id("ph_")
+    return Photo(
+        photo_id=photo_id,
+        user_id=user_id or fresh_id("u_"),
+        status=PhotoStatus.AWAITING_UPLOAD,
+        filename="IMG 1 'ü'.HEIC",
+        content_type="image/heic",
+        size_bytes=49_999_999,
+        object_key=f"u/{photo_id}",
+        caption="Abend; am See 🌅 -- '",
+        tags=("sunset", "see"),
+        alt_text="a lake",
+        location=Location(36.27, -121.81),
+        focus=Focus(0.25, 1.0),
+        sha256="0f" * 32,
+        expires_at=1_790_000_000_000,
+    )
+
+
+def processed(photo: Photo) -> Photo:
+    return replace(
+        photo,
+        width=4032,
+        height=3024,
+        placeholder="1QcSHQRnh493V4dIh4eXh1h4kJUI",
+        variants=VARIANTS,
+    )
+
+
+async def posted(photos: Photos, user_id: str, at: int) -> Photo:
+    photo = awaited(user_id)
+    await photos.add(photo)
+    post = await photos.publish(processed(photo), at)
+    assert post is not None
+    return post
+
+
+async def test_an_added_photo_is_read_back_whole(photos: Photos) -> None:
+    photo = awaited()
+    assert await photos.get(photo.photo_id) is None
+    await photos.add(photo)
+    assert await photos.get(photo.photo_id) == photo
+
+
+async def test_a_photo_without_the_optional_words_is_read_back(photos: Photos) -> None:
+    photo = replace(
+        awaited(), caption="", tags=(), alt_text="", location=None, focus=None, sha256=None
+    )
+    await photos.add(photo)
+    assert await photos.get(photo.photo_id) == photo
+
+
+async def test_the_equator_is_a_place(photos: Photos) -> None:
+    photo = replace(awaited(), location=Location(0.0, 0.0), focus=Focus(0.0, 0.0))
+    await photos.add(photo)
+    assert await photos.get(photo.photo_id) == photo
+
+
+async def test_add_never_overwrites_a_later_state(photos: Photos) -> None:
+    photo = awaited()
+    await photos.add(photo)
+    await photos.mark_processing(replace(photo, caption="later words", location=None))
+    await photos.add(photo)
+    stored = await photos.get(photo.photo_id)
+    assert stored == replace(
+        photo, status=PhotoStatus.PROCESSING, caption="later words", location=None, version=1
+    )
+
+
+async def test_an_id_of_another_person_is_refused(photos: Photos) -> None:
+    photo = awaited()
+    await photos.add(photo)
+    with pytest.raises(Unrecoverable):
+        await photos.add(replace(photo, user_id=fresh_id("u_")))
+
+
+async def test_get_many_gives_those_that_exist(photos: Photos) -> None:
+    first, second = awaited(), awaited()
+    await photos.add(first)
+    await photos.add(second)
+    ids = [second.photo_id, fresh_id("ph_"), first.photo_id]
+    assert await photos.get_many(ids) == {p.photo_id: p for p in (first, second)}
+    assert await photos.get_many([]) == {}
+
+
+async def test_publish_returns_what_is_stored_and_repeats_it(photos: Photos) -> None:
+    photo, now = awaited(), now_ms()
+    await photos.add(photo)
+    await photos.mark_processing(photo)
+    post = await photos.publish(processed(photo), now)
+    assert post == await photos.get(photo.photo_id)
+    assert post == replace(
+        processed(photo), status=PhotoStatus.PUBLISHED, published_at=now, version=2
+    )
+    assert await photos.publish(processed(photo), now + 5) == post
+
+
+async def test_publish_before_the_processing_mark_wins_over_it(photos: Photos) -> None:
+    photo = awaited()
+    await photos.add(photo)
+    post = await photos.publish(processed(photo), now_ms())
+    await photos.mark_processing(photo)
+    assert await photos.get(photo.photo_id) == post
+
+
+async def test_publishing_from_many_sides_claims_one_time(photos: Photos) -> None:
+    photo, now = awaited(), now_ms()
+    await photos.add(photo)
+    posts = await asyncio.gather(*(photos.publish(processed(photo), now + n) for n in range(5)))
+    assert len({post.published_at for post in posts if post}) == 1
+    assert None not in posts
+    assert len(await photos.by_user(photo.user_id, None, 10)) == 1
+
+
+async def test_a_rejected_photo_is_never_published(photos: Photos) -> None:
+    photo = awaited()
+    await photos.add(photo)
+    assert await photos.reject(photo.photo_id, "not_an_image")
+    assert await photos.reject(photo.photo_id, "blocked")  # still rejected, for the first reason
+    assert await photos.publish(processed(photo), now_ms()) is None
+    stored = await photos.get(photo.photo_id)
+    assert stored is not None
+    assert (stored.status, stored.reason) == (PhotoStatus.REJECTED, "not_an_image")
+    assert await photos.by_user(photo.user_id, None, 10) == []
+
+
+async def test_a_published_photo_is_not_rejected(photos: Photos) -> None:
+    post = await posted(photos, fresh_id("u_"), now_ms())
+    assert not await photos.reject(post.photo_id, "late")
+    assert await photos.get(post.photo_id) == post
+
+
+async def test_steps_of_an_unknown_photo_can_never_work(photos: Photos) -> None:
+    with pytest.raises(Unrecoverable) as caught:
+        await photos.publish(awaited(), now_ms())
+    assert caught.value.reason is Reason.UNKNOWN_POST
+    with pytest.raises(Unrecoverable):
+        await photos.get("ph_'; DROP TABLE")
+
+
+async def test_pages_by_user_never_skip_or_repeat_even_at_equal_times(photos: Photos) -> None:
+    user_id, now = fresh_id("u_"), now_ms()
+    times = [now, now + 1, now + 1, now + 1, now + 2, now - 5, now + 1]
+    posts = [await posted(photos, user_id, at) for at in times]
+    await posted(photos, fresh_id("u_"), now)
+    wanted = sorted(((p.published_at or 0, p.photo_id) for p in posts), reverse=True)
+    seen: list[tuple[int, str]] = []
+    before: Cursor | None = None
+    while page := await photos.by_user(user_id, before, 2):
+        assert {entry.author_id for entry in page} == {user_id}
+        seen += [(entry.published_at, entry.post_id) for entry in page]
+        before = Cursor(*seen[-1])
+    assert seen == wanted
+    assert await photos.count_by_user(user_id) == len(posts)
+
+
+async def test_somebody_without_posts_has_none(photos: Photos) -> None:
+    user_id = fresh_id("u_")
+    assert await photos.by_user(user_id, None, 10) == []
+    assert await photos.count_by_user(user_id) == 0
+
+
+# --- what only the real tables have ---------------------------------------------------------------
+
+
+async def test_a_page_fills_past_tombstones_and_a_late_publish_does_not_undo_them(
+    stores: Stores,
+) -> None:
+    user_id, now = fresh_id("u_"), now_ms()
+    posts = [await posted(stores.photos, user_id, now + n) for n in range(6)]
+    for post in posts[2:]:
+        await stores.cassandra.execute(
+            "INSERT INTO posts_by_user (user_id, bucket, published_at, post_id, version, deleted)"
+            " VALUES (?, 0, ?, ?, ?, true) USING TIMESTAMP ?",
+            (user_id, post.published_at, post.photo_id, post.version + 1, post.version + 1),
+        )
+    await stores.photos.publish(processed(posts[5]), now)  # repairs with its older version
+    page = await stores.photos.by_user(user_id, None, 2)
+    assert [entry.post_id for entry in page] == [posts[1].photo_id, posts[0].photo_id]
+    assert await stores.photos.count_by_user(user_id) == 2
+
+
+async def test_a_lost_row_by_user_is_repaired_by_publishing_again(stores: Stores) -> None:
+    photo, now = awaited(), now_ms()
+    await stores.photos.add(photo)
+    # As if the process had died between the claim and the row by user.
+    await stores.cassandra.execute(
+        "UPDATE photos SET status = 'published', published_at = ?, bucket = 0, version = 1"
+        " WHERE photo_id = ? IF version = 0",
+        (now, photo.photo_id),
+    )
+    assert await stores.photos.by_user(photo.user_id, None, 5) == []
+    await stores.photos.publish(processed(photo), now + 100)
+    [entry] = await stores.photos.by_user(photo.user_id, None, 5)
+    assert (entry.published_at, entry.post_id) == (now, photo.photo_id)
+
+
+async def test_the_buckets_of_a_hot_person_are_united_in_order(stores: Stores) -> None:
+    user_id, now = fresh_id("u_"), now_ms()
+    photos = CassandraPhotos(stores.cassandra)
+    first = await posted(photos, user_id, now)
+    await photos.flag_hot(user_id, now)
+    minute = 60_000
+    early = await posted(photos, user_id, now + minute - 1)
+    late = [await posted(photos, user_id, now + minute + n) for n in range(12)]
+    rows = await stores.cassandra.execute_many(
+        "SELECT post_id FROM posts_by_user WHERE user_id = ? AND bucket = ?",
+        [(user_id, bucket) for bucket in range(4)],
+    )
+    buckets = [[row.post_id for row in part] for part in rows]
+    assert {first.photo_id, early.photo_id} <= set(buckets[0])
+    assert sum(map(bool, buckets)) > 1
+    page = await photos.by_user(user_id, None, 20)
+    assert [e.post_id for e in page] == [p.photo_id for p in (*reversed(late), early, first)]
+    assert await photos.count_by_user(user_id) == 14
+    assert await photos.publish(processed(late[0]), now) == late[0]
+    assert await photos.count_by_user(user_id) == 14
