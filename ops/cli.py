@@ -21,6 +21,7 @@ VERBS = {
     "topics": "Declared topics against the cluster's: plan, apply, list.",
     "lag": "How far each stage is behind; --watch refreshes.",
     "dlq": "Dead letters: list, show, edit, replay, discard.",
+    "replay": "Read a range of a topic again, into one stage or a side topic.",
     "schemas": "Event schemas: check their history, register a changed one.",
 }
 """Verb → its line in the overview; the module has the verb's name."""

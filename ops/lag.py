@@ -39,7 +39,7 @@ class Observer:
     def look(self) -> Looks:
         """Every group on every topic it reads, now."""
         counts = self._admin.partitions()
-        members = self._admin.members(stage.name for stage in TOPOLOGY)
+        members = self._admin.members([stage.name for stage in TOPOLOGY])
         looks: Looks = {}
         for stage in TOPOLOGY:
             topics = [*(topic.name for topic in stage.reads), stage.retry.name]

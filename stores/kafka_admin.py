@@ -5,7 +5,7 @@ stage or a request.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -130,7 +130,7 @@ class KafkaAdmin:
                 raise Transient(f"kafka: {group} {part.topic}/{part.partition}: {part.error}")
 
     @_AGAIN
-    def members(self, groups: Iterable[str]) -> dict[str, int]:
+    def members(self, groups: Collection[str]) -> dict[str, int]:
         """How many members each group has."""
         asked = self._client.describe_consumer_groups(list(groups), request_timeout=LIMIT_S)
         return {group: len(self._one(future).members) for group, future in asked.items()}
