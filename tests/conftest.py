@@ -1,7 +1,8 @@
 """Fixtures every test may use. Tests run on real servers: the stack that the environment names.
 
 `make test` brings up a stack and sets PHOTOFEED_RUN_DIR and PHOTOFEED_PORT_OFFSET; without them it
-is the one of `make up`. Tests never clean up: they use fresh ids (`tests.fresh`), so that they can't meet.
+is the one of `make up`. Tests never clean up: they use fresh ids (tests/fresh.py), so that they
+can't meet.
 """
 
 import secrets

@@ -1,0 +1,39 @@
+"""Celebrities: the twin and PostgreSQL keep the same promises (I10)."""
+
+import pytest
+
+from domain.ports import Celebrities
+from stores.memory.postgres import MemoryCelebrities
+from stores.postgres_celebrities import PostgresCelebrities
+from stores.postgres_pool import PostgresPool
+from tests.fresh import fresh_id
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def celebrities(request: pytest.FixtureRequest, postgres: PostgresPool) -> Celebrities:
+    return MemoryCelebrities() if request.param == "memory" else PostgresCelebrities(postgres)
+
+
+async def test_the_flag_is_set_once_and_keeps_its_first_facts(celebrities: Celebrities) -> None:
+    star = fresh_id("u_")
+    assert not await celebrities.is_flagged(star)
+    await celebrities.flag(star, 10_000, 5)
+    await celebrities.flag(star, 12, 6)
+    assert await celebrities.is_flagged(star)
+    assert (star, 10_000, 5) in await celebrities.flagged()
+
+
+async def test_only_clearing_takes_it_away(celebrities: Celebrities) -> None:
+    star = fresh_id("u_")
+    await celebrities.flag(star, 10_000, 5)
+    assert await celebrities.clear(star)
+    assert not await celebrities.clear(star)
+    assert not await celebrities.is_flagged(star)
+    assert star not in [user_id for user_id, _, _ in await celebrities.flagged()]
+
+
+async def test_the_threshold_is_what_was_set_last(celebrities: Celebrities) -> None:
+    assert await celebrities.threshold() is None
+    await celebrities.set_threshold(500)
+    await celebrities.set_threshold(700)
+    assert await celebrities.threshold() == 700
