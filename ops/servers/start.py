@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 import threading
 import time
@@ -19,6 +20,7 @@ from ops.servers.supervisor import Supervisor, config
 _READY_LIMIT_S = 150.0
 _STARTS = 3
 """How often a program may end while it is waited for."""
+_COMPLAINT = re.compile(r"error|exception|fatal|panic|fail|refused|cannot", re.IGNORECASE)
 
 
 class _GivenUp(Refused):
@@ -38,9 +40,10 @@ def up(settings: Settings, say: Say, *, only: str | None = None) -> Stack:
         missing = [p for p in wanted if p.name not in states or not states[p.name].alive]
         if fresh and (count := leftovers.end(stack.run)):
             say(f"ended {count} processes that a killed supervisor had left")
-        if missing:
-            _check(stack, missing)
-            _install(say)
+        _check(stack, missing)
+        if absent := jars.missing():
+            say(f"fetching the jars of {', '.join(absent)}")
+            jars.install()
             stack = Stack.of(settings)  # the agent's jar has a name only now
         try:
             _start(stack, say, only=only, fresh=fresh)
@@ -55,16 +58,11 @@ def up(settings: Settings, say: Say, *, only: str | None = None) -> Stack:
 
 
 def _check(stack: Stack, missing: Sequence[Program]) -> None:
+    """Refuse what can be known to fail, before anything that runs is touched."""
     preflight.java()
     preflight.maven()
     preflight.disk((stack.run.path, jars.cache()))
     preflight.ports(missing)
-
-
-def _install(say: Say) -> None:
-    if absent := jars.missing():
-        say(f"fetching the jars of {', '.join(absent)}")
-        jars.install()
 
 
 def _start(stack: Stack, say: Say, *, only: str | None, fresh: bool) -> None:
@@ -76,6 +74,8 @@ def _start(stack: Stack, say: Say, *, only: str | None, fresh: bool) -> None:
     Supervisor(run).start(config(run, stack.programs))
     if only != "own":
         _bring_up(run, stack.servers, say)
+    for program in stack.servers:
+        program.finish()
     run.endpoints.write_text(json.dumps(stack.endpoints(), indent=2) + "\n")
     if only != "servers":
         _schemas(stack.settings)
@@ -116,7 +116,6 @@ def _one(run: RunDir, program: Program, say: Say, failed: threading.Event) -> No
             program.prepare()
             supervisor.run(program.name)
         _await_ready(run, program, failed)
-        program.finish()
     except BaseException:
         failed.set()
         raise
@@ -142,8 +141,9 @@ def _await_ready(run: RunDir, program: Program, failed: threading.Event) -> None
 
 
 def _why(run: RunDir, program: Program) -> str:
-    """The last thing the program said, and where the rest is."""
+    """The last complaint of the program, and where the rest is."""
     log = run.log(program.name)
-    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+    text = log.read_text(errors="replace") if log.exists() else ""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    last = next(filter(_COMPLAINT.search, reversed(lines)), lines[-1] if lines else "no output")
     return f"{last[:200]} (see {log})"
