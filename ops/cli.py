@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from domain import settings
+from domain.errors import Transient
 from ops.errors import Refused
 
 VERBS = {
@@ -22,6 +23,8 @@ VERBS = {
     "lag": "How far each stage is behind; --watch refreshes.",
     "dlq": "Dead letters: list, show, edit, replay, discard.",
     "replay": "Read a range of a topic again, into one stage or a side topic.",
+    "trace": "Every stage one photo went through, with times.",
+    "celebrity": "Users whose posts are pulled: list, clear, threshold.",
     "schemas": "Event schemas: check their history, register a changed one.",
 }
 """Verb → its line in the overview; the module has the verb's name."""
@@ -59,7 +62,7 @@ def main() -> NoReturn:
         code = _complain(error.format_message(), 2)
     except settings.SettingsError as error:
         code = _complain(str(error), 2)
-    except Refused as error:
+    except (Refused, Transient) as error:
         code = _complain(str(error), 1)
     except (KeyboardInterrupt, click.Abort):
         code = _complain("interrupted", 130)

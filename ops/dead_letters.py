@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from domain.settings import Settings
 from ops.errors import Refused
+from ops.report import rfc3339
 from schemas.codec import BadAvro
 from schemas.events import Event
 from stores.connect import Stores
@@ -79,14 +79,6 @@ class Entry:
             "undecodable": undecodable,
             "value_hex": None if value is None else value.hex(),
         }
-
-
-def rfc3339(at_ms: int) -> str | None:
-    """A time as text, None for 0."""
-    if not at_ms:
-        return None
-    text = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def parse_id(text: str) -> Address:

@@ -1,6 +1,7 @@
 """How operators' verbs answer: one JSON object, or the same as tables."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -51,3 +52,11 @@ def text(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
     if isinstance(value, float):
         return f"{value:.1f}"
     return str(value)
+
+
+def rfc3339(at_ms: int) -> str | None:
+    """A time as text, None for 0."""
+    if not at_ms:
+        return None
+    text = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

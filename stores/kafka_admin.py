@@ -42,7 +42,7 @@ _AGAIN = retry(
     wait=wait_fixed(0.5),
     reraise=True,
 )
-"""The first question about any group starts its coordinator, which refuses until it is up."""
+"""Right after its creation a group's coordinator, and a partition's leader, refuse for a moment."""
 Place = tuple[str, int]
 """A topic and one of its partitions."""
 
@@ -102,15 +102,15 @@ class KafkaAdmin:
 
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         """The next offset to be written, per partition."""
-        return self._offsets(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # theirs has no types
+        return self._offsets(list(places), OffsetSpec.latest())  # type: ignore[no-untyped-call]  # theirs has no types
 
     def starts(self, places: Iterable[Place]) -> dict[Place, int]:
         """The oldest offset still held, per partition."""
-        return self._offsets(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # theirs has no types
+        return self._offsets(list(places), OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # theirs has no types
 
     def at_time(self, places: Iterable[Place], time_ms: int) -> dict[Place, int]:
         """The first offset not older than a time, per partition; -1 where all are older."""
-        return self._offsets(places, OffsetSpec.for_timestamp(time_ms))
+        return self._offsets(list(places), OffsetSpec.for_timestamp(time_ms))
 
     @_AGAIN
     def committed(self, group: str) -> dict[Place, int]:
@@ -157,7 +157,8 @@ class KafkaAdmin:
             ).items()
         }
 
-    def _offsets(self, places: Iterable[Place], spec: OffsetSpec) -> dict[Place, int]:
+    @_AGAIN
+    def _offsets(self, places: Collection[Place], spec: OffsetSpec) -> dict[Place, int]:
         wanted = {TopicPartition(topic, partition): spec for topic, partition in places}
         if not wanted:
             return {}

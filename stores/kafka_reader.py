@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from domain.errors import StoreAway, Transient
@@ -60,6 +61,11 @@ def read(bootstrap: str, ranges: Mapping[Place, tuple[int, int]]) -> Iterator[Re
                 raise StoreAway(f"kafka at {bootstrap} was silent for {LIMIT_S:.0f} s")
     finally:
         consumer.close()
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Where our producers put a key: murmur2, as Kafka's own client."""
+    return (int(murmur2(key)) & 0x7FFFFFFF) % partitions
 
 
 def first_times(bootstrap: str, offsets: Mapping[Place, int]) -> dict[Place, int]:
