@@ -14,7 +14,12 @@ CONNECT_LIMIT_S = 0.5
 ANSWER_LIMIT_S = 2.0
 
 _AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ClusterDownError)
-_TRANSIENT = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError, exceptions.TryAgainError)
+_TRANSIENT = (
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    exceptions.TryAgainError,
+    exceptions.NoScriptError,  # restarted between a pipeline's check and its run
+)
 
 
 def connect(url: str) -> Redis:
