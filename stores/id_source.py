@@ -21,7 +21,6 @@ from domain.ids import Snowflakes, spell
 from domain.ports import MachineLeases
 
 LEASE_S = 60.0
-RELEASE_LIMIT_S = 5.0
 _NO_FASTER_S = 0.2
 _log = structlog.get_logger()
 
@@ -103,11 +102,10 @@ class IdSource:
             self._renewal = None
         lease, self._lease = self._lease, None
         if lease is not None:
-            with suppress(Transient, TimeoutError):
-                async with asyncio.timeout(RELEASE_LIMIT_S):
-                    await self._leases.release(
-                        lease.flakes.machine_id, self._holder, lease.flakes.last_ms
-                    )
+            with suppress(Transient):
+                await self._leases.release(
+                    lease.flakes.machine_id, self._holder, lease.flakes.last_ms
+                )
 
     async def _keep(self) -> None:
         pause_s = self._lease_s / 3
