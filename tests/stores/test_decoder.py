@@ -1,0 +1,352 @@
+"""The pool of locked-down processes: what it survives and what never gets out."""
+
+import asyncio
+import contextlib
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import pytest
+from PIL import Image
+
+from domain.errors import Transient
+from domain.renditions import Rejected
+from ops.photos import photographs
+from stores import decoder_wire as wire
+from stores import pillow_decoder
+from stores.decoder_pool import DecoderPool, PoolLimits
+from stores.sandbox import Limits
+
+ROOT = Path(__file__).parents[2]
+PATHS = {photo.name: path for photo, path in photographs().items()}
+JPEG = PATHS["temple"].read_bytes()
+PHONE = PATHS["pug_in_bed"].with_suffix(".heic").read_bytes()
+HUGE = PATHS["ukulele"].with_suffix(".heic").read_bytes()
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="/proc of a decoder is closed to others")
+
+
+def pool_of(processes: int = 1, **limits: object) -> DecoderPool:
+    return DecoderPool(PoolLimits(processes=processes, **limits))  # type: ignore[arg-type] # any of its fields
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[DecoderPool]:
+    async with pool_of() as made:
+        yield made
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process."""
+    found: list[int] = []
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, listing.read_text().split())
+    return found
+
+
+def command(pid: int) -> bytes:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def zygotes(pid: int) -> list[int]:
+    return [child for child in children(pid) if b"stores.decoder_child" in command(child)]
+
+
+def workers() -> list[int]:
+    """Process ids of the decoders of this process."""
+    return [worker for zygote in zygotes(os.getpid()) for worker in children(zygote)]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+async def eventually(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def network_of(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/ns/net").readlink())
+
+
+def limits_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return {line[:26].strip(): line[26:] for line in lines}
+
+
+def descriptors(pid: int) -> set[str]:
+    return {each.name for each in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def environment(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+async def test_the_pool_gives_what_the_image_work_gives(pool: DecoderPool) -> None:
+    rendered = await pool.render(JPEG, "image/jpeg", (0.2, 0.8))
+    plain = pillow_decoder.render(io.BytesIO(JPEG), "image/jpeg", (0.2, 0.8))
+    assert rendered.variants == plain.variants
+    assert (rendered.width, rendered.height, rendered.placeholder) == (
+        plain.width,
+        plain.height,
+        plain.placeholder,
+    )
+    assert rendered.sha256 == sha256(JPEG).hexdigest()
+
+
+async def test_a_file_is_as_good_as_bytes(pool: DecoderPool) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(PHONE)
+        from_file = await pool.render(file, "image/heic", None)
+        assert file.tell() == len(PHONE), "the caller's position is the caller's"
+    assert from_file == await pool.render(PHONE, "image/heic", None)
+    assert from_file.sha256 == sha256(PHONE).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "heic", "avif"])
+async def test_every_format_works_locked_down(pool: DecoderPool, kind: str) -> None:
+    out = io.BytesIO()
+    with Image.open(PATHS["coffee"]) as image:
+        image.save(out, "HEIF" if kind == "heic" else kind.upper())
+    rendered = await pool.render(out.getvalue(), f"image/{kind}", None)
+    assert (rendered.width, rendered.height) == (600, 400)
+
+
+async def test_a_rejection_comes_through_with_its_reason(pool: DecoderPool) -> None:
+    with pytest.raises(Rejected) as caught:
+        await pool.render(PHONE[:-1000], "image/heic", None)
+    assert caught.value.reason == "truncated"
+    assert (await pool.render(JPEG, "image/jpeg", None)).width == 640
+
+
+async def test_many_at_once_are_all_right() -> None:
+    async with pool_of(2) as pool:
+        results = await asyncio.gather(
+            *(pool.render(JPEG if at % 2 else PHONE, _type(at), None) for at in range(6))
+        )
+        assert len(workers()) == 2
+    assert [result.width for result in results] == [4032, 640] * 3
+
+
+def _type(at: int) -> str:
+    return "image/jpeg" if at % 2 else "image/heic"
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+async def test_a_killed_decoder_is_transient_and_the_next_call_works(pool: DecoderPool) -> None:
+    await pool.render(JPEG, "image/jpeg", None)
+    (worker,) = workers()
+    os.kill(worker, signal.SIGSTOP)  # so that the job is certainly under way
+    job = asyncio.create_task(pool.render(PHONE, "image/heic", None))
+    await asyncio.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    with pytest.raises(Transient):
+        await job
+    assert (await pool.render(PHONE, "image/heic", None)).width == 4032
+    assert worker not in workers()
+
+
+async def test_a_crash_is_transient(pool: DecoderPool) -> None:
+    await pool.render(JPEG, "image/jpeg", None)
+    (worker,) = workers()
+    os.kill(worker, signal.SIGSEGV)
+    with pytest.raises(Transient):
+        await pool.render(JPEG, "image/jpeg", None)
+    assert (await pool.render(JPEG, "image/jpeg", None)).width == 640
+
+
+async def test_without_its_zygote_the_pool_starts_again(pool: DecoderPool) -> None:
+    await pool.render(JPEG, "image/jpeg", None)
+    (zygote,) = zygotes(os.getpid())
+    os.kill(zygote, signal.SIGKILL)
+    await eventually(lambda: not runs(zygote))
+    with pytest.raises(Transient):
+        await pool.render(JPEG, "image/jpeg", None)
+    assert (await pool.render(JPEG, "image/jpeg", None)).width == 640
+    assert zygotes(os.getpid()) != [zygote]
+
+
+async def test_a_hang_is_a_timeout_and_the_process_is_gone() -> None:
+    async with pool_of(job_s=1.0) as pool:
+        await pool.render(JPEG, "image/jpeg", None)
+        (worker,) = workers()
+        os.kill(worker, signal.SIGSTOP)
+        with pytest.raises(Rejected) as caught:
+            await pool.render(JPEG, "image/jpeg", None)
+        assert caught.value.reason == "decode_timeout"
+        await eventually(lambda: not runs(worker))
+        assert (await pool.render(JPEG, "image/jpeg", None)).width == 640
+
+
+async def test_too_much_processor_time_is_a_timeout() -> None:
+    async with pool_of(child=Limits(cpu_s=0)) as pool:  # up to one second
+        with pytest.raises(Rejected) as caught:
+            await pool.render(HUGE, "image/heic", None)
+        assert caught.value.reason == "decode_timeout"
+        assert (await pool.render(JPEG, "image/jpeg", None)).width == 640
+
+
+async def test_too_much_memory_is_a_rejection() -> None:
+    async with pool_of(child=Limits(address_space_bytes=500 << 20)) as pool:
+        with pytest.raises(Rejected) as caught:
+            await pool.render(HUGE, "image/heic", None)
+        assert caught.value.reason == "decode_memory"
+        assert (await pool.render(JPEG, "image/jpeg", None)).width == 640
+
+
+async def test_waiting_has_a_limit() -> None:
+    async with pool_of(wait_s=1.5, job_s=4.0) as pool:
+        await pool.render(JPEG, "image/jpeg", None)
+        os.kill(workers()[0], signal.SIGSTOP)
+        with pytest.raises(Transient):
+            await pool.render(JPEG, "image/jpeg", None)
+
+
+async def test_a_process_is_replaced_after_its_share_of_jobs() -> None:
+    async with pool_of(jobs_per_process=2) as pool:
+        seen = []
+        for _ in range(4):
+            await pool.render(JPEG, "image/jpeg", None)
+            seen += workers()
+    assert len(set(seen)) >= 2
+
+
+# --- isolation ----------------------------------------------------------------------------------
+
+
+async def test_a_decoder_is_locked_down(pool: DecoderPool) -> None:
+    await pool.render(JPEG, "image/jpeg", None)
+    (worker,) = workers()
+    facts = status(worker)
+    assert facts["NoNewPrivs"] == "1"
+    assert facts["Seccomp"] == "2"
+    assert set(facts["CapEff"]) == {"0"} or os.geteuid() != 0
+    if os.geteuid() == 0:
+        assert facts["Uid"].split() == ["65534"] * 4
+    assert limits_of(worker)["Max file size"].split()[:2] == ["0", "0"]
+    assert limits_of(worker)["Max address space"].split()[:2] == [str(2 << 30)] * 2
+
+
+@as_root
+async def test_a_decoder_has_a_network_of_its_own(pool: DecoderPool) -> None:
+    await pool.render(JPEG, "image/jpeg", None)
+    (worker,) = workers()
+    assert network_of(worker) != network_of(os.getpid())
+
+
+@as_root
+async def test_a_decoder_inherits_no_descriptor_and_no_secret(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOFEED_SECRET", "tell nobody")
+    await pool.render(JPEG, "image/jpeg", None)
+    (worker,) = workers()
+    assert descriptors(worker) == {"0", "1", "2", "3"}
+    assert b"tell nobody" not in environment(worker)
+
+
+_FORBIDDEN = """
+import os, socket, sys
+from stores.sandbox import Limits, lock_down
+lock_down(Limits())
+attempts = {
+    "socket": socket.socket,
+    "fork": os.fork,
+    "exec": lambda: os.execv("/bin/true", ["true"]),
+    "open": lambda: open("/etc/hostname"),
+    "kill": lambda: os.kill(os.getppid(), 0),
+    "root": lambda: os.setuid(0),
+}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+    except PermissionError:
+        print(name)
+"""
+
+
+def test_a_locked_down_process_has_no_network_file_process_or_way_back() -> None:
+    done = subprocess.run(  # noqa: S603 - the lines above
+        [sys.executable, "-c", _FORBIDDEN], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    refused = set(done.stdout.split())
+    assert refused >= {"socket", "fork", "exec", "open", "kill"}, done.stderr
+    if os.geteuid() == 0:
+        assert "root" in refused
+
+
+async def test_closing_leaves_no_process() -> None:
+    async with pool_of(2) as pool:
+        await asyncio.gather(*(pool.render(JPEG, "image/jpeg", None) for _ in range(4)))
+        alive = workers() + zygotes(os.getpid())
+        assert len(alive) >= 2
+    assert not any(map(runs, alive))
+    assert zygotes(os.getpid()) == []
+
+
+_ORPHANS = """
+import asyncio, sys
+from pathlib import Path
+from stores.decoder_pool import DecoderPool
+
+async def main():
+    pool = DecoderPool()
+    await pool.render(Path(sys.argv[1]).read_bytes(), "image/jpeg", None)
+    print("ready", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_nobody_outlives_a_killed_parent() -> None:
+    with subprocess.Popen(  # noqa: ASYNC220, S603 - the lines above, killed below
+        [sys.executable, "-c", _ORPHANS, PATHS["temple"]], cwd=ROOT, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout
+        assert await asyncio.to_thread(parent.stdout.readline) == b"ready\n"
+        family = zygotes(parent.pid)
+        family += [worker for zygote in family for worker in children(zygote)]
+        assert len(family) == 2
+        parent.kill()
+    await eventually(lambda: not any(map(runs, family)))
+
+
+# --- a decoder that was taken over --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 9000])
+def test_an_endless_message_is_not_read(length: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(length.to_bytes(4, "big") + b"x" * 100)
+        with pytest.raises(msgspec.DecodeError):
+            wire.receive(ours, time.monotonic() + 1)
