@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -176,7 +177,7 @@ async def run(
     total = sum(max(0, end - first) for first, end in bookmark.ranges.values())
     size = min(BATCH, math.ceil(job.rate)) if job.rate else BATCH
     records = read(bootstrap, dict(bookmark.ranges))
-    bar = Progress(console=Console(stderr=True), disable=quiet, transient=True)
+    bar = Progress(console=Console(stderr=True), disable=quiet or not sys.stderr.isatty(), transient=True)
     async with opened(settings) as stores:
         work = Run(job, stores)
         with bar:
