@@ -9,12 +9,11 @@ from contextlib import contextmanager
 
 from opensearchpy import AsyncOpenSearch
 from opensearchpy.exceptions import (
-    ConflictError,
-    RequestError,
-    TransportError,
+    ConnectionError as Unconnected,
 )
 from opensearchpy.exceptions import (
-    ConnectionError as Unconnected,
+    RequestError,
+    TransportError,
 )
 
 from domain.entities import Cursor, FeedEntry
@@ -23,6 +22,7 @@ from stores.checks import checked_id, checked_version
 
 ALIAS = "posts"
 _TIMEOUT_S = 5.0
+_CONFLICT = 409
 _UNAVAILABLE = 503
 
 
@@ -67,19 +67,16 @@ class OpenSearchIndex:
             await client.close()
 
     async def _write(self, post_id: str, document: Mapping[str, object], version: int) -> None:
-        checked_id(post_id, "ph_")
-        try:
-            with _translated():
-                await self._client.index(
-                    index=ALIAS,
-                    id=post_id,
-                    body=document,
-                    version=checked_version(version),
-                    version_type="external",
-                    require_alias=True,
-                )
-        except ConflictError:
-            return  # this version or a newer one is there
+        with _translated():
+            await self._client.index(
+                index=ALIAS,
+                id=checked_id(post_id, "ph_"),
+                body=document,
+                version=checked_version(version),
+                version_type="external",
+                require_alias=True,
+                ignore=_CONFLICT,  # this version or a newer one is there
+            )
 
     @property
     def _client(self) -> AsyncOpenSearch:
@@ -91,11 +88,9 @@ class OpenSearchIndex:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise the project's errors for the client's; a version conflict stays what it is."""
+    """Raise the project's errors for the client's."""
     try:
         yield
-    except ConflictError:
-        raise
     except Unconnected as error:  # a timeout is one of these
         raise StoreAway(f"search: {type(error).__name__}") from error
     except RequestError as error:
