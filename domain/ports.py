@@ -462,3 +462,6 @@ class EventLog(Protocol):
         timestamp_ms: int | None = None,
     ) -> None:
         """Write bytes as they are (retries, dead letters, replays)."""
+
+    async def ping(self) -> None:
+        """Whether it answers. Raises StoreAway."""

@@ -16,6 +16,7 @@ from domain.errors import StoreAway, Transient
 from topics.topic import E, Topic
 
 DELIVERY_LIMIT_S = 10.0
+PING_LIMIT_S = 0.8
 _POLL_S = 0.5
 _QUIET = logging.getLogger("photofeed.kafka")
 _QUIET.addHandler(logging.NullHandler())
@@ -76,6 +77,15 @@ class KafkaEventLog:
         except BufferError as failure:
             raise StoreAway("kafka: the producer's queue is full") from failure
 
+    async def ping(self) -> None:
+        """Ask the broker for its metadata. Raises StoreAway within PING_LIMIT_S."""
+        if self._link is None:
+            self._link = _Link(self._bootstrap)
+        try:
+            await asyncio.to_thread(self._link.ask_metadata)
+        except KafkaException as failure:
+            raise StoreAway(f"kafka: {failure.args[0].str()}") from failure
+
     async def close(self) -> None:
         """Deliver what is under way, within DELIVERY_LIMIT_S, and stop."""
         if self._link is not None:
@@ -130,6 +140,10 @@ class _Link:
             headers=list(headers),
         )
         await future
+
+    def ask_metadata(self) -> None:
+        """Wait for the broker's list of topics. Raises KafkaException."""
+        self._producer.list_topics(timeout=PING_LIMIT_S)
 
     def close(self) -> None:
         """End the thread and flush; what isn't delivered in time is reported as purged."""

@@ -1,0 +1,115 @@
+"""The API's root: settings and stores in, an ASGI application out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import structlog
+from fastapi import Depends, FastAPI
+from starlette.middleware import Middleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from api import (
+    accounts,
+    comments,
+    feed,
+    follows,
+    hashtags,
+    health,
+    likes,
+    notifications,
+    openapi,
+    page,
+    photos,
+    posts,
+)
+from api.auth import TokenBook
+from api.deps import Deps, required
+from api.envelope import Admission, Envelope
+from api.feed_reader import FeedReader
+from api.hydrator import Hydrator
+from api.idempotency import Idempotency
+from api.limits import Limiter
+from api.problems import HANDLED, handle
+from domain.errors import Transient
+from domain.secrets import Secrets
+from domain.settings import Settings
+from stores.connect import Stores
+
+_START_PAUSE_S = 1.0
+_PRIVATE = (follows, photos, posts, likes, comments, hashtags, notifications)
+_log = structlog.get_logger()
+
+
+def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
+    """The application. Who makes the stores closes them."""
+    edge = settings.url("edge")
+    deps = Deps(
+        settings=settings,
+        stores=stores,
+        tokens=TokenBook(settings.tokens, secrets.jwt_key),
+        limits=Limiter(settings.limits, settings.redis_url),
+        feed_reader=FeedReader(stores, edge, settings.feed.cap),
+        hydrator=Hydrator(stores, edge),
+    )
+    app = FastAPI(
+        title="photofeed",
+        version="0.1.0",
+        description="A photo-sharing feed: presigned uploads, follows, feeds, reactions.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=partial(_lifespan, deps),
+        middleware=_middleware(deps),
+    )
+    app.state.deps = deps
+    for kind in HANDLED:
+        app.add_exception_handler(kind, handle)
+    app.include_router(accounts.public)
+    app.include_router(health.router)
+    app.include_router(accounts.router, dependencies=[Depends(required)])
+    for module in _PRIVATE:
+        app.include_router(module.router, dependencies=[Depends(required)])
+    home, grid = feed.routes(deps)
+    app.router.routes.insert(0, home)  # the hot one is found first
+    app.router.routes.append(grid)  # behind /users/by-name/…, where somebody may be called "feed"
+    openapi.render(app)
+    page.serve(app, edge)
+    app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign] # FastAPI's documented way
+    return app
+
+
+def _middleware(deps: Deps) -> list[Middleware]:
+    """Outermost first."""
+    return [
+        Middleware(
+            ProxyHeadersMiddleware, trusted_hosts=list(deps.settings.limits.trusted_proxies)
+        ),
+        Middleware(Envelope),
+        Middleware(Admission, deps=deps),
+        Middleware(Idempotency, deps=deps),
+    ]
+
+
+@asynccontextmanager
+async def _lifespan(deps: Deps, _: FastAPI) -> AsyncIterator[None]:
+    """Lease a machine id, waiting for PostgreSQL if need be; until then nothing new is made."""
+    starting = asyncio.create_task(_start_ids(deps))
+    yield
+    starting.cancel()
+    with suppress(asyncio.CancelledError):
+        await starting
+    deps.passwords.close()
+    await deps.feed_reader.close()
+
+
+async def _start_ids(deps: Deps) -> None:
+    while True:
+        try:
+            await deps.stores.ids.start()
+        except Transient as error:
+            _log.warning("api.waits_for_machine_id", error=str(error))
+            await asyncio.sleep(_START_PAUSE_S)
+        else:
+            return

@@ -1,0 +1,98 @@
+"""What the routes need, in one frozen record, and who is calling."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.auth import Passwords, TokenBook
+from api.feed_reader import FeedReader
+from api.hydrator import Hydrator
+from api.limits import Limiter
+from api.problems import UNAUTHENTICATED, Problem, not_found
+from domain import ids
+from domain.settings import Settings
+from stores.connect import Stores
+
+
+@dataclass(frozen=True)
+class Deps:
+    """Made once at the root, reached by every route."""
+
+    settings: Settings
+    stores: Stores
+    tokens: TokenBook
+    limits: Limiter
+    feed_reader: FeedReader
+    hydrator: Hydrator
+    passwords: Passwords = field(default_factory=Passwords)
+
+    @staticmethod
+    def now_ms() -> int:
+        """Unix milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    @staticmethod
+    def authenticate(request: Request) -> str:
+        """The id of the user whose valid token came with the call. Raises Problem (401)."""
+        viewer: str | None = request.state.viewer
+        if viewer is None:
+            raise Problem(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
+        return viewer
+
+
+def _deps(request: Request) -> Deps:
+    return cast("Deps", request.app.state.deps)
+
+
+_bearer = HTTPBearer(bearerFormat="JWT", auto_error=False, scheme_name="token")
+
+
+def _viewer(
+    request: Request,
+    _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+) -> str:
+    return Deps.authenticate(request)
+
+
+def required(_: Annotated[str, Depends(_viewer)]) -> None:
+    """Dependency of every router that isn't public, so that no route can forget it."""
+
+
+def _user_id(user_id: str) -> str:
+    return _known(user_id, "u_", "user")
+
+
+def _photo_id(photo_id: str) -> str:
+    return _known(photo_id, "ph_", "photo")
+
+
+def _post_id(post_id: str) -> str:
+    return _known(post_id, "ph_", "post")
+
+
+def _comment_id(comment_id: str) -> str:
+    return _known(comment_id, "cm_", "comment")
+
+
+def _known(text: str, prefix: str, what: str) -> str:
+    """Ids are opaque: one that can't be is one that isn't there."""
+    if not ids.is_id(text, prefix):
+        raise not_found(what)
+    return text
+
+
+def trace_headers(request: Request) -> dict[str, bytes]:
+    """Record headers that carry the call's trace into the log."""
+    traceparent: str = request.state.traceparent
+    return {"traceparent": traceparent.encode()}
+
+
+Api = Annotated[Deps, Depends(_deps)]
+Viewer = Annotated[str, Depends(_viewer)]
+UserId = Annotated[str, Depends(_user_id)]
+PhotoId = Annotated[str, Depends(_photo_id)]
+PostId = Annotated[str, Depends(_post_id)]
+CommentId = Annotated[str, Depends(_comment_id)]

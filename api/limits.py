@@ -1,0 +1,158 @@
+"""Limits on calls (contract, section 2 "Limits"): counted in Redis, or here while that is away.
+
+The narrow limits (uploads, registrations, failed authentication) hold for the whole fleet and
+slide exactly. The general ones protect this process and are counted in it: a shared count would
+cost every read a round trip of its own.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
+
+from api import metrics
+from api.problems import RATE_LIMITED, Problem
+from domain.settings import Limits
+
+WINDOW_S = 60
+_AWAY_S = 5.0
+_REDIS_LIMIT_S = 0.5
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a limit after a call."""
+
+    name: str
+    quota: int
+    remaining: int
+    reset_s: int
+
+    @property
+    def policy(self) -> str:
+        """An item of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers)."""
+        return f'"{self.name}";q={self.quota};w={WINDOW_S}'
+
+    @property
+    def state(self) -> str:
+        """An item of RateLimit."""
+        return f'"{self.name}";r={self.remaining};t={self.reset_s}'
+
+
+class SlidingCounts:
+    """Calls in the last minute by key: this window's count and a share of the one before.
+
+    Forgetting is dropping the older of two tables, so memory is bound by two minutes of callers.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._window = 0
+        self._current: Counter[str] = Counter()
+        self._before: Counter[str] = Counter()
+
+    def count(self, name: str, key: str, quota: int, *, hit: bool) -> tuple[bool, Left]:
+        """Whether one more call fits, counting it if `hit`, and what is left then."""
+        window, passed = divmod(self._clock() / WINDOW_S, 1)
+        if window != self._window:
+            self._before = self._current if window == self._window + 1 else Counter()
+            self._current = Counter()
+            self._window = int(window)
+        slot = f"{name}:{key}"
+        used = self._before[slot] * (1 - passed) + self._current[slot]
+        allowed = used + 1 <= quota
+        if allowed and hit:
+            self._current[slot] += 1
+            used += 1
+        left = max(0, math.floor(quota - used))
+        return allowed, Left(name, quota, left, math.ceil((1 - passed) * WINDOW_S))
+
+
+class Limiter:
+    """Counts calls by limit and key, and refuses those beyond the quota.
+
+    What was counted is noted in the call's `state`, so that the answer's headers can tell.
+    """
+
+    def __init__(self, settings: Limits, redis_url: str) -> None:
+        self._quotas = {
+            "uploads": settings.uploads_per_user,
+            "unauthenticated": settings.unauthenticated_per_ip,
+            "registrations": settings.registrations_per_ip,
+            "user": settings.calls_per_user,
+            "ip": settings.calls_per_ip,
+        }
+        self._items: dict[str, RateLimitItem] = {
+            name: RateLimitItemPerMinute(quota, namespace=name)
+            for name, quota in self._quotas.items()
+        }
+        storage = RedisStorage(
+            f"async+{redis_url}",
+            wrap_exceptions=True,
+            implementation="redispy",
+            key_prefix="ratelimit",
+            socket_timeout=_REDIS_LIMIT_S,
+            socket_connect_timeout=_REDIS_LIMIT_S,
+        )
+        self._shared = MovingWindowRateLimiter(storage)
+        self._own = SlidingCounts()
+        self._away_until = 0.0
+
+    async def spend(self, state: dict[str, Any], name: str, key: str) -> None:
+        """Count a call against a fleet-wide limit. Raises Problem(rate-limited)."""
+        _note(state, *await self._ask(name, key, hit=True))
+
+    async def check(self, state: dict[str, Any], name: str, key: str) -> None:
+        """Refuse when a fleet-wide limit is used up, counting nothing. Raises Problem."""
+        _note(state, *await self._ask(name, key, hit=False))
+
+    def spend_general(self, state: dict[str, Any], name: str, key: str) -> None:
+        """Count a call against one of this process's general limits. Raises Problem."""
+        _note(state, *self._own.count(name, key, self._quotas[name], hit=True))
+
+    async def _ask(self, name: str, key: str, *, hit: bool) -> tuple[bool, Left]:
+        if time.monotonic() >= self._away_until:
+            try:
+                return await self._ask_redis(name, key, hit=hit)
+            except StorageError as error:
+                self._away_until = time.monotonic() + _AWAY_S
+                _log.warning("limits.redis_away", error=type(error.storage_error).__name__)
+        return self._own.count(name, key, self._quotas[name], hit=hit)
+
+    async def _ask_redis(self, name: str, key: str, *, hit: bool) -> tuple[bool, Left]:
+        item = self._items[name]
+        allowed = await (self._shared.hit if hit else self._shared.test)(item, key)
+        stats = await self._shared.get_window_stats(item, key)
+        reset_s = min(WINDOW_S, max(0, math.ceil(stats.reset_time - time.time())))
+        return allowed, Left(name, self._quotas[name], max(0, stats.remaining), reset_s)
+
+
+def headers(state: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """The RateLimit headers of what a call was counted against, the narrowest limit first."""
+    told: list[Left] = sorted(state.get("limits", {}).values(), key=lambda left: left.quota)
+    if not told:
+        return []
+    return [
+        (b"ratelimit-policy", ", ".join(left.policy for left in told).encode()),
+        (b"ratelimit", ", ".join(left.state for left in told).encode()),
+    ]
+
+
+def _note(state: dict[str, Any], allowed: bool, left: Left) -> None:
+    state.setdefault("limits", {})[left.name] = left
+    if not allowed:
+        metrics.REFUSED.labels(left.name).inc()
+        raise Problem(
+            RATE_LIMITED,
+            f"limit {left.name!r}: {left.quota} calls in {WINDOW_S} s",
+            headers={"Retry-After": str(max(1, left.reset_s))},
+        )

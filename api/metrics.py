@@ -1,0 +1,26 @@
+"""What the API counts (Prometheus). The operators' port serves it, never the public one.
+
+With PROMETHEUS_MULTIPROC_DIR set, the client library keeps the values in that folder, so another
+process can collect them.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter("http_requests_total", "Answered calls.", ("method", "route", "status"))
+DURATION = Histogram(
+    "http_request_duration_seconds",
+    "From the request's head to the answer's last byte.",
+    ("method", "route"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 10),
+)
+IN_FLIGHT = Gauge("http_requests_in_flight", "Calls being answered.", multiprocess_mode="livesum")
+REFUSED = Counter("http_calls_refused_total", "Calls refused by a limit.", ("limit",))
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def answered(method: str, route: str, status: int, seconds: float) -> None:
+    """Count one call; `route` is the template, so that ids make no labels."""
+    method = method if method in _METHODS else "other"
+    REQUESTS.labels(method, route, status).inc()
+    DURATION.labels(method, route).observe(seconds)

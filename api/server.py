@@ -1,0 +1,60 @@
+"""How the API's two processes run: settings, logs, one uvicorn on loopback."""
+
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from domain import settings as tree
+from domain.settings import Settings
+
+_GRACE_S = 10
+
+
+async def listen(app: ASGIApp, port: int) -> None:
+    """Serve `app` until SIGTERM, then let the calls under way end."""
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=port,
+        http="httptools",
+        ws="none",
+        access_log=False,
+        proxy_headers=False,  # the application has its own rule
+        server_header=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    await uvicorn.Server(config).serve()
+
+
+def run(serve: Callable[[Settings], Awaitable[None]]) -> int:
+    """Read the settings and serve; an exit code, 2 for a setting that can't be used."""
+    try:
+        settings = tree.load()
+    except tree.SettingsError as error:
+        sys.stderr.write(f"api: {error}\n")
+        return 2
+    _log_as_json()
+
+    async def main() -> None:
+        await serve(settings)
+
+    uvloop.run(main())
+    return 0
+
+
+def _log_as_json() -> None:
+    """One JSON object a line; tracebacks without local variables, which may hold secrets."""
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.ExceptionRenderer(tracebacks),
+            structlog.processors.JSONRenderer(),
+        ]
+    )

@@ -1,0 +1,68 @@
+"""Shapes that all resources share on the wire: bodies, texts, pages."""
+
+import unicodedata
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+from api.problems import invalid
+from domain import cursors
+
+PAGE = 20
+_LINE_ENDS = frozenset("\n\t")
+
+
+class Body(BaseModel):
+    """A request's body: no conversions, so that "5" is no number and 1 no text."""
+
+    model_config = ConfigDict(strict=True)
+
+
+def plain(text: str) -> str:
+    """NFC with plain line ends. Raises ValueError for control characters and lone surrogates."""
+    for character in (composed := unicodedata.normalize("NFC", text.replace("\r\n", "\n"))):
+        if character not in _LINE_ENDS and unicodedata.category(character) in {"Cc", "Cs"}:
+            raise ValueError("contains a control character")
+    return composed
+
+
+def encodable(text: str) -> str:
+    """Text that is text: JSON can spell lone surrogates, UTF-8 can't. Raises ValueError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("contains a lone surrogate") from None
+    return text
+
+
+def _filled(text: str) -> str:
+    """Text with something in it. Raises ValueError."""
+    if not text.strip():
+        raise ValueError("is blank")
+    return text
+
+
+Caption = Annotated[str, StringConstraints(max_length=2200), AfterValidator(plain)]
+AltText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(plain)]
+Filename = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(plain)]
+Bio = Annotated[str, StringConstraints(max_length=500), AfterValidator(plain)]
+DisplayName = Annotated[
+    str, StringConstraints(max_length=100), AfterValidator(plain), AfterValidator(_filled)
+]
+CommentText = Annotated[
+    str, StringConstraints(max_length=2200), AfterValidator(plain), AfterValidator(_filled)
+]
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+CursorText = Annotated[str | None, Query(alias="cursor", max_length=512)]
+
+
+def place(kind: str, shape: tuple[type[int] | type[str], ...], cursor: str | None) -> cursors.Place:
+    """Where a page starts; () without a cursor. Raises Problem (422) for a foreign one."""
+    if cursor is None:
+        return ()
+    try:
+        return cursors.decode(kind, shape, cursor)
+    except cursors.ForeignCursor:
+        raise invalid("cursor", "not a cursor of this list", "query") from None
