@@ -112,7 +112,7 @@ class _Link:
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",  # as Faust: tables stay co-partitioned
                 "linger.ms": 5,
-                "compression.type": "lz4",
+                "compression.type": "gzip",  # aiokafka reads no other without an extra library
                 "delivery.timeout.ms": round(DELIVERY_LIMIT_S * 1000),
                 "reconnect.backoff.max.ms": 1000,
             },
