@@ -42,7 +42,7 @@ _SELECT = """
 SELECT photo_id, user_id, status, filename, content_type, size_bytes, object_key, caption, tags,
     alt_text, location, focus, sha256, expires_at, width, height, placeholder, variants,
     published_at, bucket, reason, version
-FROM photos WHERE photo_id = ?"""
+FROM photos WHERE photo_id IN ?"""
 _INSERT_BY_USER = """
 INSERT INTO posts_by_user (user_id, bucket, published_at, post_id, version, deleted)
 VALUES (?, ?, ?, ?, ?, false) USING TIMESTAMP ?"""
@@ -80,11 +80,10 @@ class CassandraPhotos:
         return stored and stored.photo
 
     async def get_many(self, photo_ids: Sequence[str]) -> dict[str, Photo]:
-        """Those that exist, by point reads side by side."""
-        answers = await self._session.execute_many(
-            _SELECT, [(checked_id(photo_id, "ph_"),) for photo_id in photo_ids]
-        )
-        return {row.photo_id: _photo(row) for rows in answers for row in rows}
+        """Those that exist, read side by side."""
+        checked = [checked_id(photo_id, "ph_") for photo_id in photo_ids]
+        rows = await self._session.select_in(_SELECT, checked)
+        return {row.photo_id: _photo(row) for row in rows}
 
     async def mark_processing(self, photo: Photo) -> None:
         """awaiting_upload → processing with the words of `photo`; else nothing.
@@ -142,7 +141,7 @@ class CassandraPhotos:
         self._hot.pop(user_id, None)
 
     async def _stored(self, photo_id: str) -> "_Stored | None":
-        rows = await self._session.execute(_SELECT, (checked_id(photo_id, "ph_"),))
+        rows = await self._session.select_in(_SELECT, [checked_id(photo_id, "ph_")])
         return _Stored(_photo(rows[0]), rows[0].bucket) if rows else None
 
     async def _change(

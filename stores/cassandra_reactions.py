@@ -11,7 +11,7 @@ from stores.cassandra_session import CassandraSession, Row
 from stores.checks import checked_id, checked_version
 
 _PUT_LIKE = "INSERT INTO likes_by_post (post_id, user_id, liked) VALUES (?, ?, ?) USING TIMESTAMP ?"
-_GET_LIKE = "SELECT post_id, liked FROM likes_by_post WHERE post_id = ? AND user_id = ?"
+_GET_LIKES = "SELECT post_id, liked FROM likes_by_post WHERE post_id IN ? AND user_id = ?"
 # Filters are within one partition: the node itself reads on past the tombstones to a full page.
 _LIKERS = "SELECT user_id FROM likes_by_post WHERE post_id = ? AND liked = true ALLOW FILTERING"
 _LIKERS_PAGE = """
@@ -33,7 +33,7 @@ _COUNT_COMMENTS = """
 SELECT COUNT(*) AS comments FROM comments_by_post
 WHERE post_id = ? AND deleted = false ALLOW FILTERING"""
 _PUT_COUNTS = "INSERT INTO post_counts (post_id, likes, comments) VALUES (?, ?, ?)"
-_GET_COUNTS = "SELECT post_id, likes, comments FROM post_counts WHERE post_id = ?"
+_GET_COUNTS = "SELECT post_id, likes, comments FROM post_counts WHERE post_id IN ?"
 _LAST = "~"
 """Sorts behind every id."""
 
@@ -61,11 +61,10 @@ class CassandraReactions:
         return [row.user_id for row in await self._session.execute(_LIKERS_PAGE, params)]
 
     async def has_liked(self, post_ids: Sequence[str], user_id: str) -> set[str]:
-        """Those of `post_ids` that the user likes, by point reads side by side."""
-        checked_id(user_id, "u_")
-        likes = [(checked_id(post_id, "ph_"), user_id) for post_id in post_ids]
-        answers = await self._session.execute_many(_GET_LIKE, likes)
-        return {row.post_id for rows in answers for row in rows if row.liked}
+        """Those of `post_ids` that the user likes, read side by side."""
+        checked = [checked_id(post_id, "ph_") for post_id in post_ids]
+        rows = await self._session.select_in(_GET_LIKES, checked, checked_id(user_id, "u_"))
+        return {row.post_id for row in rows if row.liked}
 
     async def set_comment(self, comment: Comment, version: int) -> None:
         """Apply a comment or its deletion; twice is once, a tombstone stays and has no text."""
@@ -106,9 +105,9 @@ class CassandraReactions:
 
     async def get_counts(self, post_ids: Sequence[str]) -> dict[str, Counts]:
         """The durable counts of those that have any."""
-        params = [(checked_id(post_id, "ph_"),) for post_id in post_ids]
-        answers = await self._session.execute_many(_GET_COUNTS, params)
-        return {row.post_id: Counts(row.likes, row.comments) for rows in answers for row in rows}
+        checked = [checked_id(post_id, "ph_") for post_id in post_ids]
+        rows = await self._session.select_in(_GET_COUNTS, checked)
+        return {row.post_id: Counts(row.likes, row.comments) for row in rows}
 
 
 def _comment(row: Row) -> Comment:

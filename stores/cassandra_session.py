@@ -34,6 +34,7 @@ _WHOLE_S = 30.0
 """Connecting, preparing and all pages together."""
 _RECONNECT_S = 0.5
 _SIDE_BY_SIDE = 128
+_KEYS = 25
 
 _AWAY = (NoHostAvailable, OperationTimedOut, Unavailable, ConnectionException, TimeoutError)
 _PASSING = (RequestExecutionException, protocol.RequestExecutionException, protocol.ServerError)
@@ -78,6 +79,16 @@ class CassandraSession:
                 return await self.execute(query, params)
 
         return await asyncio.gather(*(one(params) for params in many))
+
+    async def select_in(self, query: str, keys: Sequence[str], *rest: object) -> list[Row]:
+        """The rows of a statement `… IN ? …` for all of `keys`, in no order; then `rest` is bound.
+
+        A few keys a call cost a fifteenth of the processor time of one key a call, and still
+        spread over the nodes.
+        """
+        several = (keys[start : start + _KEYS] for start in range(0, len(keys), _KEYS))
+        answers = await self.execute_many(query, ((list(part), *rest) for part in several))
+        return [row for rows in answers for row in rows]
 
     async def close(self) -> None:
         """Close all connections; twice is once."""
