@@ -44,14 +44,15 @@ class Observer:
         for stage in TOPOLOGY:
             topics = [*(topic.name for topic in stage.reads), stage.retry.name]
             places = [(name, p) for name in topics for p in range(counts.get(name, 0))]
-            found = self._partitions(stage.name, places)
+            found = self.partitions(stage.name, places)
             for name in topics:
                 parts = tuple(found[place] for place in places if place[0] == name)
                 wait_s = self._retry_wait_s if name == stage.retry.name else 0.0
                 looks[stage.name, name] = Look(members[stage.name], parts, wait_s)
         return looks
 
-    def _partitions(self, group: str, places: list[Place]) -> dict[Place, PartitionLag]:
+    def partitions(self, group: str, places: list[Place]) -> dict[Place, PartitionLag]:
+        """How far one group is behind on each place."""
         committed = self._admin.committed(group)
         starts, ends = self._admin.starts(places), self._admin.ends(places)
         # What retention took before the group came to it waits no longer.

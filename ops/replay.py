@@ -177,7 +177,8 @@ async def run(
     total = sum(max(0, end - first) for first, end in bookmark.ranges.values())
     size = min(BATCH, math.ceil(job.rate)) if job.rate else BATCH
     records = read(bootstrap, dict(bookmark.ranges))
-    bar = Progress(console=Console(stderr=True), disable=quiet or not sys.stderr.isatty(), transient=True)
+    hidden = quiet or not sys.stderr.isatty()
+    bar = Progress(console=Console(stderr=True), disable=hidden, transient=True)
     async with opened(settings) as stores:
         work = Run(job, stores)
         with bar:

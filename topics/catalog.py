@@ -7,7 +7,7 @@ from topics.topic import Topic
 
 UPLOAD_COMPLETED = Topic("upload.completed", e.UploadCompleted, "photo_id", made_outside=("api",))
 PHOTO_PROCESSED = Topic("photo.processed", e.PhotoProcessed, "photo_id")
-PHOTO_REJECTED = Topic("photo.rejected", e.PhotoRejected, "photo_id")
+PHOTO_REJECTED = Topic("photo.rejected", e.PhotoRejected, "photo_id", read_outside=("moderation",))
 POST_PUBLISHED = Topic("post.published", e.PostPublished, "user_id")
 POST_EDITED = Topic("post.edited", e.PostEdited, "user_id", made_outside=("api",))
 POST_DELETED = Topic("post.deleted", e.PostDeleted, "user_id", made_outside=("api",))
