@@ -200,7 +200,8 @@ def load() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = _PREFIX + "__".join(str(part).upper() for part in first["loc"])
-        raise SettingsError(f"{name.rstrip('_')}: {first['msg']}") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name.rstrip('_')}: {why}") from None
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:

@@ -74,7 +74,7 @@ def _row(stack: Stack, program: Program, state: State | None) -> Row:
     pid, word = (state.pid, state.state) if state else (None, "STOPPED")
     if state is None:
         left = launch.read_pid(stack.run.pid_file(program.name))
-        if left and launch.members(left, (str(stack.run.path), str(program.cwd))):
+        if left and launch.members(left, str(stack.run.path)):
             pid, word = left, "UNSUPERVISED"
     ready = pid is not None and is_ready(program)
     return Row(program.name, pid, program.port, word, ready, _memory(pid))

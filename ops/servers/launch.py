@@ -23,14 +23,14 @@ def read_pid(pid_file: Path) -> int | None:
         return None
 
 
-def members(group: int, homes: tuple[str, ...]) -> list[int]:
-    """Living processes of a process group that work in one of the `homes` or name it.
+def members(group: int, home: str) -> list[int]:
+    """Living processes of a process group that belong to the stack in the folder `home`.
 
     Group numbers are used again by others after a restart of the machine: the second condition
     keeps us from touching them.
     """
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [pid for pid in pids if _group(pid) == group and _is_at(pid, homes)]
+    return [pid for pid in pids if _group(pid) == group and _belongs(pid, home)]
 
 
 def signal_all(pids: list[int], number: int) -> None:
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
 
 def _clear(group: int, home: str) -> None:
     deadline = time.monotonic() + _LIMIT_S
-    while (left := members(group, (home, str(Path.cwd())))) and time.monotonic() < deadline:
+    while (left := members(group, home)) and time.monotonic() < deadline:
         signal_all(left, signal.SIGKILL)
         time.sleep(0.05)
 
@@ -72,14 +72,19 @@ def _group(pid: int) -> int | None:
     return None if state == "Z" else int(group)
 
 
-def _is_at(pid: int, homes: tuple[str, ...]) -> bool:
-    seen = ""
+def _belongs(pid: int, home: str) -> bool:
+    """Whether a process names the folder, works in it or was given it as its run folder."""
+    process = Path(f"/proc/{pid}")
+    inside = f"{home}/"
     try:
-        seen = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        seen += f"\0{Path(f'/proc/{pid}/cwd').readlink()}/"
-    except OSError:  # gone, or another user's: its command line has to do
-        pass
-    return any(f"{home.rstrip('/')}/" in seen for home in homes)
+        if inside in (process / "cmdline").read_bytes().decode(errors="replace"):
+            return True
+        if f"{(process / 'cwd').readlink()}/".startswith(inside):
+            return True
+        given = (process / "environ").read_bytes().split(b"\0")
+    except OSError:  # gone, or another user's: its command line had to do
+        return False
+    return f"PHOTOFEED_RUN_DIR={home}".encode() in given
 
 
 if __name__ == "__main__":

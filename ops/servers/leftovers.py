@@ -3,7 +3,6 @@
 import signal
 import time
 
-from domain.settings import ROOT
 from ops.servers import launch
 from ops.servers.program import RunDir
 
@@ -13,8 +12,7 @@ _GRACE_S = 20.0
 def orphans(run: RunDir) -> list[int]:
     """Processes that a pid file of this stack leads to and that are this stack's."""
     pids = (launch.read_pid(file) for file in sorted(run.path.glob("pids/*.pid")))
-    homes = (str(run.path), str(ROOT))
-    return [found for pid in pids if pid for found in launch.members(pid, homes)]
+    return [found for pid in pids if pid for found in launch.members(pid, str(run.path))]
 
 
 def end(run: RunDir) -> int:

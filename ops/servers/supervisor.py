@@ -97,16 +97,16 @@ class Supervisor:
     def __init__(self, run: RunDir) -> None:
         self._run = run
 
-    @property
-    def _call(self) -> Any:  # noqa: ANN401 - XML-RPC's methods have no types
-        """A connection for one call: one that has failed can't be used again."""
+    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - XML-RPC has no types
+        """One call on a connection of its own: one that has failed can't be used again."""
         transport = SupervisorTransport(None, None, f"unix://{self._run.socket}")
-        return xmlrpc.client.ServerProxy("http://supervisor", transport).supervisor
+        with xmlrpc.client.ServerProxy("http://supervisor", transport) as server:
+            return getattr(server.supervisor, method)(*arguments)
 
     def answers(self) -> bool:
         """Whether it is there."""
         try:
-            return bool(self._call.getState()["statecode"] == 1)
+            return bool(self._call("getState")["statecode"] == 1)
         except (OSError, xmlrpc.client.Error):
             return False
 
@@ -132,17 +132,17 @@ class Supervisor:
         raise Refused(f"the supervisor does not start: {done.stderr.strip()[-300:]}")
 
     def _reload(self) -> None:
-        added, changed, removed = self._call.reloadConfig()[0]
+        added, changed, removed = self._call("reloadConfig")[0]
         for name in (*changed, *removed):
-            self._call.stopProcessGroup(name)
-            self._call.removeProcessGroup(name)
+            self._call("stopProcessGroup", name)
+            self._call("removeProcessGroup", name)
         for name in (*added, *changed):
-            self._call.addProcessGroup(name)
+            self._call("addProcessGroup", name)
 
     def states(self) -> dict[str, State]:
         """Every program by name; empty when no supervisor runs."""
         try:
-            found = self._call.getAllProcessInfo()
+            found = self._call("getAllProcessInfo")
         except (OSError, xmlrpc.client.Error):
             return {}
         return {
@@ -159,7 +159,7 @@ class Supervisor:
     def run(self, name: str) -> None:
         """Start a program without waiting for it. One that is running stays as it is."""
         try:
-            self._call.startProcess(name, False)
+            self._call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise Refused(f"{name} can't be started: {fault.faultString}") from None
@@ -167,11 +167,11 @@ class Supervisor:
     def stop(self, name: str) -> None:
         """Ask a program to end and wait until it has: it is killed after its `stop_s`."""
         try:
-            self._call.stopProcess(name)
+            self._call("stopProcess", name)
         except xmlrpc.client.Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
                 raise Refused(f"{name} can't be stopped: {fault.faultString}") from None
 
     def shutdown(self) -> None:
         """End the supervisor, and whatever it still runs."""
-        self._call.shutdown()
+        self._call("shutdown")
