@@ -215,7 +215,7 @@ class Photos(Protocol):
         """awaiting_upload → processing with the words that came with `complete`; else nothing."""
 
     async def reject(self, photo_id: str, reason: str) -> bool:
-        """awaiting_upload/processing → rejected; False when it was in a final state already."""
+        """awaiting_upload/processing → rejected; whether it is rejected now, by any call."""
 
     async def publish(self, photo: Photo, now: int) -> Photo | None:
         """Make the post durable, by id and by user, then visible.
