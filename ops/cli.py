@@ -19,6 +19,7 @@ VERBS = {
     "up": "Start the stack; a second time does nothing.",
     "down": "Stop the stack without loss.",
     "status": "What runs, on which port, ready or not.",
+    "demo": "Real photographs from upload to every feed, checked at the end.",
     "topics": "Declared topics against the cluster's: plan, apply, list.",
     "lag": "How far each stage is behind; --watch refreshes.",
     "dlq": "Dead letters: list, show, edit, replay, discard.",
