@@ -138,8 +138,3 @@ def square_around(size: Size, focus: Focus | None) -> Box:
 def object_key(user_id: str, content_hash: str) -> str:
     """Key in the media bucket: by content, under the owner's prefix (erasure is one listing)."""
     return f"{user_id}/{content_hash}.jpg"
-
-
-def image_path(user_id: str, photo_id: str, variant: str, content_hash: str) -> str:
-    """Path of a variant's URL, absolute: the photo's own although the bytes may be shared."""
-    return f"/media/{user_id}/{photo_id}/{variant}-{content_hash}.jpg"
