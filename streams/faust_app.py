@@ -56,6 +56,7 @@ def make_app(stage: Stage, settings: Settings, index: int) -> faust.App:
         broker_request_timeout=30.0,
         broker_session_timeout=10.0,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"{stage.name}-{index}",
         producer_linger=0.02,
         producer_request_timeout=30.0,
         stream_buffer_maxsize=65_536,  # pressure on a smaller one makes the fetcher sleep a second

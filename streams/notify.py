@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from domain.entities import Notification
 from domain.ids import derived
-from domain.notices import Noticed, decide, mentioned
+from domain.notify_rules import Noticed, decide, mentioned
 from domain.ports import Notifications, Users
 from schemas.events import CommentCreated, NotificationRequested
 from streams.runtime.stage import Emit

@@ -176,16 +176,23 @@ def _record(event: Event) -> Record:
     )
 
 
-async def serve(stage: Stage, settings: Settings, stores: Stores, index: int) -> None:
-    """Run one worker of `stage` until SIGTERM or SIGINT."""
+def run(stage: Stage, settings: Settings, index: int) -> NoReturn:
+    """Be one worker of `stage` until SIGTERM or SIGINT, then exit 0; exit 1 if anything fails."""
+    logs.configure(settings.log_level, worker=f"{stage.name}-{index}")
+    try:
+        asyncio.run(_serve(stage, settings, index))
+    except Exception as error:  # noqa: BLE001 - the last line of defence, logged and fatal
+        die(error)
+    _leave(0)
+
+
+async def _serve(stage: Stage, settings: Settings, index: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        await Worker(stage, settings, stores, index).run(stop)
-        await stores.close()
-    except Exception as error:  # noqa: BLE001 - the last line of defence, logged and fatal
-        die(error)
+    stores = Stores(settings, Secrets.load(settings.run_dir))
+    await Worker(stage, settings, stores, index).run(stop)
+    await stores.close()
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -196,13 +203,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     given = parser.parse_args(arguments)
     try:
         settings = load()
-        secrets = Secrets.load(settings.run_dir)
-    except (SettingsError, FileNotFoundError) as error:
+    except SettingsError as error:
         parser.error(str(error))
-    logs.configure(settings.log_level, worker=f"{given.stage}-{given.index}")
-    stores = Stores(settings, secrets)
-    asyncio.run(serve(BY_NAME[given.stage], settings, stores, given.index))
-    _leave(0)
+    run(BY_NAME[given.stage], settings, given.index)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,12 @@ import sys
 
 import structlog
 
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(
+        show_locals=False, max_frames=8
+    )  # locals may hold secrets
+)
+
 
 def configure(level: str, **fields: str) -> None:
     """Log at `level` and above with `fields` on every line; libraries from warning on."""
@@ -13,7 +19,7 @@ def configure(level: str, **fields: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         stamp,
-        structlog.processors.dict_tracebacks,
+        _TRACEBACKS,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
