@@ -49,7 +49,7 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
         settings=settings,
         stores=stores,
         tokens=TokenBook(settings.tokens, secrets.jwt_key),
-        limits=Limiter(settings.limits, settings.redis_url),
+        limits=Limiter(settings.limits, stores.redis),
         feed_reader=FeedReader(stores, edge, settings.feed.cap),
         hydrator=Hydrator(stores, edge),
     )

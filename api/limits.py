@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -22,9 +22,11 @@ from api import metrics
 from api.problems import RATE_LIMITED, Problem
 from domain.settings import Limits
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
 WINDOW_S = 60
 _AWAY_S = 5.0
-_REDIS_LIMIT_S = 0.5
 _log = structlog.get_logger()
 
 
@@ -83,7 +85,7 @@ class Limiter:
     What was counted is noted in the call's `state`, so that the answer's headers can tell.
     """
 
-    def __init__(self, settings: Limits, redis_url: str) -> None:
+    def __init__(self, settings: Limits, redis: "Redis") -> None:
         self._quotas = {
             "uploads": settings.uploads_per_user,
             "unauthenticated": settings.unauthenticated_per_ip,
@@ -96,12 +98,11 @@ class Limiter:
             for name, quota in self._quotas.items()
         }
         storage = RedisStorage(
-            f"async+{redis_url}",
+            "async+redis://",
             wrap_exceptions=True,
             implementation="redispy",
             key_prefix="ratelimit",
-            socket_timeout=_REDIS_LIMIT_S,
-            socket_connect_timeout=_REDIS_LIMIT_S,
+            connection_pool=redis.connection_pool,  # type: ignore[arg-type] # documented, typed too narrowly
         )
         self._shared = MovingWindowRateLimiter(storage)
         self._own = SlidingCounts()
