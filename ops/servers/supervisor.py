@@ -7,6 +7,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,8 +134,10 @@ class Supervisor:
 
     def _reload(self) -> None:
         added, changed, removed = self._call("reloadConfig")[0]
-        for name in (*changed, *removed):
-            self._call("stopProcessGroup", name)
+        gone = (*changed, *removed)
+        with ThreadPoolExecutor(max(len(gone), 1)) as pool:  # they drain at the same time
+            list(pool.map(lambda name: self._call("stopProcessGroup", name), gone))
+        for name in gone:
             self._call("removeProcessGroup", name)
         for name in (*added, *changed):
             self._call("addProcessGroup", name)
