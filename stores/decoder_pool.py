@@ -38,11 +38,15 @@ class DecoderError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """How much a pool may use. `child` holds for each process."""
+    """How much a pool may use. `child` holds for each process.
+
+    `job_s` is wall-clock time and generous, for a busy machine is no reason to refuse a photo: it
+    ends what hangs. What computes too long is ended by `child.cpu_s`.
+    """
 
     processes: int = 2
-    job_s: float = 40.0
-    wait_s: float = 120.0
+    job_s: float = 90.0
+    wait_s: float = 150.0
     jobs_per_process: int = 200
     child: Limits = field(default_factory=Limits)
     require_isolation: bool = True
