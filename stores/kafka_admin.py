@@ -5,6 +5,7 @@ stage or a request.
 """
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -83,6 +84,7 @@ class KafkaAdmin:
         new = [NewTopic(s.name, s.partitions, s.replication, config=dict(s.configs)) for s in specs]
         if new:
             self._all(self._client.create_topics(new, operation_timeout=LIMIT_S), "exists")
+            self._await({spec.name: spec.partitions for spec in specs})
 
     def change(self, changes: Iterable[Change]) -> None:
         """Set overrides and add partitions; twice is once."""
@@ -95,6 +97,7 @@ class KafkaAdmin:
         ]
         if grown:
             self._all(self._client.create_partitions(grown, operation_timeout=LIMIT_S))
+            self._await({change.topic: change.partitions for change in todo if change.partitions})
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove topics with all they hold."""
@@ -134,6 +137,17 @@ class KafkaAdmin:
         """How many members each group has."""
         asked = self._client.describe_consumer_groups(list(groups), request_timeout=LIMIT_S)
         return {group: len(self._one(future).members) for group, future in asked.items()}
+
+    def _await(self, partitions: Mapping[str, int]) -> None:
+        """Brokers learn of new topics and partitions a moment after the controller made them."""
+        deadline = time.monotonic() + LIMIT_S
+        while True:
+            known = self.partitions()
+            if all(known.get(name, 0) >= count for name, count in partitions.items()):
+                return
+            if time.monotonic() > deadline:
+                raise StoreAway(f"kafka at {self._bootstrap} doesn't show what was created")
+            time.sleep(0.05)
 
     def _metadata(self) -> Any:  # noqa: ANN401 - confluent's classes have no types
         try:
