@@ -61,6 +61,6 @@ $(INSTALLED): requirements.lock
 	@echo "installing Python packages"
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@pwd > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/photofeed.pth"
-	@printf '#!/bin/sh\nexec "$${0%/*}/python" -m ops "$$@"\n' > $(BIN)/photofeed
+	@printf '%s\n' '#!/bin/sh' 'exec "$${0%/*}/python" -m ops "$$@"' > $(BIN)/photofeed
 	@chmod +x $(BIN)/photofeed
 	@rm -f .venv/.installed-*; touch $@
