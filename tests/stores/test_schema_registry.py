@@ -1,0 +1,117 @@
+"""An outside schema registry is given the committed ids, or says why it can't have them.
+
+The stand-in speaks the part of Confluent's REST API that is used: subjects and versions, ids that
+count up, and the IMPORT mode. With PHOTOFEED_TEST_REGISTRY_URL set, a real registry (empty, or one
+filled by these tests) is asked as well.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from domain.errors import StoreAway, Transient
+from schemas.registry import Registered, Registry, committed
+from stores.schema_registry import SchemaRegistry
+
+REAL = os.environ.get("PHOTOFEED_TEST_REGISTRY_URL")
+
+
+class StandIn(BaseHTTPRequestHandler):
+    """Subjects and ids in memory."""
+
+    ids: dict[tuple[str, str], int]
+    importing: set[str]
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        _, _, subject, *rest = self.path.split("/")
+        known = self.ids.get((subject, body["schema"]))
+        if known is None and not rest:
+            self.answer(404, {"error_code": 40403, "message": "Schema not found"})
+            return
+        if "id" in body and subject not in self.importing:
+            self.answer(422, {"error_code": 42205, "message": "Subject is not in import mode"})
+            return
+        if "id" in body and body["id"] in self.ids.values():
+            self.answer(409, {"error_code": 409, "message": "id is taken"})
+            return
+        if known is None:
+            known = body.get("id") or max(self.ids.values(), default=0) + 1
+        self.ids[subject, body["schema"]] = body.get("id", known)
+        self.answer(200, {"id": self.ids[subject, body["schema"]]})
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.importing.add(self.path.split("/")[2].split("?")[0])
+        self.answer(200, {"mode": "IMPORT"})
+
+    def do_DELETE(self) -> None:
+        self.importing.discard(self.path.split("/")[2])
+        self.answer(200, {"mode": "READWRITE"})
+
+    def answer(self, status: int, document: dict[str, Any]) -> None:
+        text = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+@pytest.fixture
+def stand_in() -> Iterator[tuple[str, dict[tuple[str, str], int]]]:
+    """An empty registry's URL, and its ids by subject and schema text."""
+    ids: dict[tuple[str, str], int] = {}
+    handler = type("Handler", (StandIn,), {"ids": ids, "importing": set()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", ids
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(params=["stand-in", *(["real"] if REAL else [])])
+def url(request: pytest.FixtureRequest, stand_in: tuple[str, Any]) -> str:
+    return REAL if REAL and request.param == "real" else stand_in[0]
+
+
+def test_filled_it_agrees_and_filling_again_changes_nothing(url: str) -> None:
+    registry = SchemaRegistry(url)
+    registry.fill(committed())
+    assert registry.disagreements(committed()) == []
+    registry.fill(committed())
+    assert registry.disagreements(committed()) == []
+
+
+def test_an_empty_registry_disagrees_line_by_line(stand_in: tuple[str, Any]) -> None:
+    lines = SchemaRegistry(stand_in[0]).disagreements(committed())
+    assert len(lines) == len(committed().entries)
+    assert lines[0].startswith("upload.completed-value version 1: id 1 here, unknown at")
+
+
+def test_one_that_counts_differently_is_given_our_ids(stand_in: tuple[str, Any]) -> None:
+    address, ids = stand_in
+    ids["theirs-value", '{"type": "string"}'] = 1000
+    registry = SchemaRegistry(address)
+    entry = Registered(5, "ours-value", 1, {"type": "record", "name": "R", "fields": []})
+    registry.fill(Registry((entry,)))
+    assert registry.disagreements(Registry((entry,))) == []
+
+
+def test_an_id_that_is_taken_is_told(stand_in: tuple[str, Any]) -> None:
+    address, ids = stand_in
+    ids["theirs-value", '{"type": "string"}'] = 1
+    with pytest.raises(Transient, match="id is taken"):
+        SchemaRegistry(address).fill(committed())
+
+
+def test_one_that_is_away_is_told() -> None:
+    with pytest.raises(StoreAway):
+        SchemaRegistry("http://127.0.0.1:1").fill(committed())
