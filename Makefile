@@ -12,7 +12,7 @@ PACKAGES := schemas topics domain stores streams api ops
 INSTALLED := .venv/.installed-$(shell sha256sum requirements.lock | cut -c1-16)
 TEST_STACK := PHOTOFEED_RUN_DIR=.run-test PHOTOFEED_PORT_OFFSET=1000
 
-.PHONY: help demo test up down status lint bench lock clean
+.PHONY: help demo test up down status lint docs bench lock clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,6 +41,9 @@ lint: $(INSTALLED) ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m mypy $(PACKAGES) tests $(wildcard bench)
 	@$(BIN)/lint-imports
+
+docs: $(INSTALLED) ## draw the topology's picture in the README again
+	@$(BIN)/python -m ops.topology_picture
 
 bench: $(INSTALLED) ## the benchmarks, as ratios measured in one run
 	@mkdir -p bench/results; for script in bench/[a-z]*.py; do $(BIN)/python "$$script"; done

@@ -70,9 +70,9 @@ class Rig:
 
     def delete_topics(self) -> None:
         """Take them away again."""
+        names = {topic.name for topic in (*self.stage.reads, *self.stage.writes)}
         raw = (self.stage.retry, self.stage.dead_letters, *self.stage.changelogs)
-        names = {topic.name for topic in (*self.stage.reads, *self.stage.writes, *raw)}
-        KafkaAdmin(self._kafka).delete(sorted(names))
+        KafkaAdmin(self._kafka).delete(sorted(names | {each.name for each in raw}))
 
     async def publish(self, topic: Topic[Any], events: Sequence[Event]) -> None:
         """Write events, in order within a key."""
@@ -90,6 +90,13 @@ class Rig:
         places = [(topic, n) for n in range(admin.partitions()[topic])]
         ends = admin.ends(places)
         return list(read(self._kafka, {place: (0, ends[place]) for place in places}))
+
+    async def caught_up(self) -> None:
+        """Wait until the group has committed everything it reads."""
+        admin = KafkaAdmin(self._kafka)
+        places = [(topic.name, n) for topic in self.stage.reads for n in range(topic.partitions)]
+        ends = {place: end for place, end in admin.ends(places).items() if end}
+        await until(lambda: ends.items() <= admin.committed(self.stage.name).items())
 
     def start(self) -> None:
         """Start the worker."""
