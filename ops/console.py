@@ -27,10 +27,11 @@ from starlette.routing import Route
 from domain import settings as settings_tree
 from domain.errors import Transient
 from domain.settings import Settings
-from ops.console_page import page
+from ops.console_page import MARK, page
 from ops.lag import Looks, Observer, report, rows
 from ops.lag_state import State
 from ops.servers.stack import Stack
+from ops.status import Row as Role
 from ops.status import rows as roles
 
 LOOK_EVERY_S = 5.0
@@ -130,7 +131,7 @@ class Console:
 
     async def _page(self, _: Request) -> Response:
         found = await asyncio.to_thread(roles, Stack.of(self._settings))
-        processes = [dataclasses.asdict(role) | {"well": role.well} for role in found]
+        processes = [_process(role) for role in found]
         document = self._watcher.document
         note = (
             "" if self._watcher.fresh else "Kafka doesn't answer: its numbers are old or missing."
@@ -138,6 +139,13 @@ class Console:
         html = page(processes, None if document is None else rows(document), note)
         policy = "default-src 'none'; style-src 'unsafe-inline'"
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+
+
+def _process(role: Role) -> dict[str, Any]:
+    """A row of the page."""
+    shown = dataclasses.asdict(role)
+    shown["memory_mib"] = round(shown.pop("memory_bytes") / 2**20)
+    return shown | {MARK: role.well}
 
 
 def exposition(document: dict[str, Any] | None) -> bytes:

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ops.report import text
+from ops.report import is_number, text
 
 REFRESH_S = 5
+MARK = "well"
+"""Of a process: whether it is as it should be. It colours the row and has no column."""
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -35,16 +37,18 @@ def page(
     roles: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]] | None, note: str
 ) -> str:
     """The whole page. `groups` are `photofeed lag`'s, None before Kafka first answered."""
-    tables = [_table("Processes", roles, bad=lambda row: not row["well"])]
+    tables = [_table("Processes", roles, bad=lambda row: not row[MARK])]
     if groups is not None:
         tables.append(_table("Consumer groups", groups, bad=lambda row: row["state"] != "OK"))
     return _PAGE.format(refresh=REFRESH_S, note=escape(note), tables="\n".join(tables))
 
 
 def _table(caption: str, rows: Sequence[Mapping[str, Any]], bad: Any) -> str:  # noqa: ANN401 - a predicate
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in (rows[0] if rows else ()))
+    names = [name for name in (rows[0] if rows else ()) if name != MARK]
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     body = "\n".join(
-        f"<tr{' class=bad' if bad(row) else ''}>{_cells(row.values())}</tr>" for row in rows
+        f"<tr{' class=bad' if bad(row) else ''}>{_cells(row[name] for name in names)}</tr>"
+        for row in rows
     )
     return (
         f"<table><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead>\n"
@@ -54,6 +58,6 @@ def _table(caption: str, rows: Sequence[Mapping[str, Any]], bad: Any) -> str:  #
 
 def _cells(values: Iterable[Any]) -> str:
     return "".join(
-        f"<td{' class=number' if isinstance(value, float) else ''}>{escape(text(value))}</td>"
+        f"<td{' class=number' if is_number(value) else ''}>{escape(text(value))}</td>"
         for value in values
     )

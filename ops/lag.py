@@ -105,7 +105,15 @@ def rows(document: dict[str, Any]) -> list[Row]:
 @click.option("--watch", is_flag=True, help="Refresh until interrupted.")
 @json_option
 def command(watch: bool, as_json: bool) -> int:
-    """How far each stage is behind; exit 1 when one isn't OK."""
+    """How far each stage is behind; exit 1 when one isn't OK.
+
+    \b
+    OK      nothing waits for long
+    WARN    it moves, but the oldest waiting record is older than 30 s
+    STOP    nobody reads: the group has no member, or the topic isn't there
+    STALL   members, but a record older than 60 s waits and the offset doesn't move
+    REWIND  the offset went back, or lies beyond the topic's end
+    """  # noqa: D301 - click's own mark for lines to be left as they are
     observer = Observer(settings_tree.load())
     documents = _documents(observer)
     document = next(documents)

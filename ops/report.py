@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from ops.output import print_json
@@ -36,17 +36,24 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     """Rows as a table; the first row's keys are the columns."""
     made = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in rows[0]:
-        numeric = isinstance(rows[0][name], int | float) and not isinstance(rows[0][name], bool)
-        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        justify: JustifyMethod = "right" if is_number(rows[0][name]) else "left"
+        made.add_column(name, justify=justify, overflow="fold")
     for row in rows:
         made.add_row(*(text(value) for value in row.values()))
     return made
 
 
+def is_number(value: object) -> bool:
+    """Whether a cell is set to the right; True and False are words."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def text(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
-    """One cell: nothing for None, `name=value` pairs for an object."""
+    """One cell: nothing for None, words for truth, `name=value` pairs for an object."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         return " ".join(f"{name}={text(part)}" for name, part in value.items())
     if isinstance(value, float):
