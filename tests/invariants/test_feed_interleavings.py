@@ -21,6 +21,7 @@ FEED = Feed(cap=20, trim_slack=3)
 VIEWER, READER, FIRST, SECOND = range(4)
 
 Step = tuple[str, int]
+SEEDS = st.integers(0, 1 << 32).map(random.Random)
 ACTORS = st.lists(
     st.lists(
         st.one_of(
@@ -88,7 +89,7 @@ async def check(life: Life) -> None:
 
 @pytest.mark.parametrize("start", ["cold", "warm"])
 @settings(max_examples=100, deadline=None)
-@given(actors=ACTORS, seed=st.randoms(use_true_random=False), older=st.integers(0, 50))
+@given(actors=ACTORS, seed=SEEDS, older=st.integers(0, 50))
 async def test_a_feed_is_its_follows_and_posts_in_any_order(
     start: str, actors: list[list[Step]], seed: random.Random, older: int
 ) -> None:
@@ -104,7 +105,7 @@ async def test_a_feed_is_its_follows_and_posts_in_any_order(
 
 @pytest.mark.parametrize("start", ["cold", "warm", "building"])
 @settings(max_examples=100, deadline=None)
-@given(seed=st.randoms(use_true_random=False), older=st.integers(0, 30))
+@given(seed=SEEDS, older=st.integers(0, 30))
 async def test_a_follow_and_a_concurrent_post_cannot_miss_each_other(
     start: str, seed: random.Random, older: int
 ) -> None:
@@ -120,7 +121,7 @@ async def test_a_follow_and_a_concurrent_post_cannot_miss_each_other(
 
 @pytest.mark.parametrize("start", ["cold", "warm", "building"])
 @settings(max_examples=100, deadline=None)
-@given(seed=st.randoms(use_true_random=False))
+@given(seed=SEEDS)
 async def test_a_refollow_overtaking_an_unfollow_loses_nothing(
     start: str, seed: random.Random
 ) -> None:
