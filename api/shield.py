@@ -98,11 +98,11 @@ def ranged(asked: Headers, data: bytes, content_hash: str) -> Response:
     """The picture, or the one range of it that was asked for (RFC 9110, 14)."""
     headers = _headers(content_hash)
     bounds = _RANGE.fullmatch(asked.get("range", ""))
-    if asked.get("if-range", f'"{content_hash}"') != f'"{content_hash}"':
-        bounds = None
-    if bounds is None or not any(bounds.groups()):
+    first, last = bounds.groups() if bounds else ("", "")
+    backwards = first and last and int(first) > int(last)
+    of_other = asked.get("if-range", f'"{content_hash}"') != f'"{content_hash}"'
+    if not (first or last) or backwards or of_other:
         return Response(data, headers=headers, media_type="image/jpeg")
-    first, last = bounds.groups()
     start = int(first) if first else max(0, len(data) - int(last))
     end = min(int(last), len(data) - 1) if first and last else len(data) - 1
     if start > end:

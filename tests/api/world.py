@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from domain.entities import Photo, PhotoStatus
 from schemas.events import VariantRef
@@ -34,7 +34,8 @@ class Someone:
 class World:
     """A client of an application, and short ways to what tests start from."""
 
-    def __init__(self, app: ASGIApp, stores: Stores, ip: str | None = None) -> None:
+    def __init__(self, app: FastAPI, stores: Stores, ip: str | None = None) -> None:
+        self.app = app
         transport = httpx.ASGITransport(app, client=(ip or address(), 40_000))
         self.http = httpx.AsyncClient(transport=transport, base_url="http://api.test")
         self.stores = stores
