@@ -155,7 +155,7 @@ class StageRunner:
 
     def _backoff(self) -> Any:  # noqa: ANN401 - tenacity's wait strategies share no public type
         base, cap = self._retries.base_s, self._retries.cap_s
-        return wait_exponential_jitter(initial=base, max=cap, jitter=base)
+        return wait_exponential_jitter(multiplier=base, max=cap, jitter=base)
 
     def _told_away(self, state: RetryCallState) -> None:
         if state.attempt_number == 1 and state.outcome is not None:
