@@ -1,9 +1,9 @@
 """A Confluent-compatible schema registry (its REST API), kept equal to the committed one.
 
-The bytes on the topics carry the committed ids, so the registry must give exactly those: entries
-are offered in the order of their ids, which an empty registry numbers alike, and one that counts
-differently is asked to take ours (its IMPORT mode). Calls are blocking: for operators' commands
-and the bring-up.
+The bytes on the topics carry the committed ids, so the registry must give exactly those. Entries
+are offered in the order of their ids: a registry of our own, empty at first, numbers them alike;
+one that others fill too doesn't and is refused. Calls are blocking: for operators' commands and
+the bring-up.
 """
 
 import json
@@ -15,6 +15,7 @@ from domain.errors import StoreAway, Transient
 from schemas.registry import AvroSchema, Registered, Registry
 
 LIMIT_S = 10.0
+COMPATIBILITY = "BACKWARD_TRANSITIVE"
 _MEDIA = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
 _NOT_FOUND = 404
 _OK = 200
@@ -28,7 +29,6 @@ class SchemaRegistry:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self._client = httpx.Client(base_url=self._url, timeout=LIMIT_S, headers=_MEDIA)
 
     def register(self, subject: str, schema: AvroSchema) -> int:
         """The id of `schema` under `subject`, given anew or long known."""
@@ -48,26 +48,22 @@ class SchemaRegistry:
         ]
 
     def fill(self, committed: Registry) -> None:
-        """Register what is missing under the committed ids; refused when those are taken."""
-        for entry in sorted(committed.entries, key=lambda entry: entry.id):
-            given = self.find(entry.subject, entry.schema)
-            if given is None:
-                given = self.register(entry.subject, entry.schema)
-            if given != entry.id:
-                self._import(entry)
+        """Register what is missing, and hold other writers to our compatibility.
 
-    def _import(self, entry: Registered) -> None:
-        mode = f"/mode/{entry.subject}"
-        self._ask("PUT", f"{mode}?force=true", {"mode": "IMPORT"})
-        try:
-            body = _body(entry.schema) | {"id": entry.id, "version": entry.version}
-            self._ask("POST", f"/subjects/{entry.subject}/versions", body)
-        finally:
-            self._ask("DELETE", mode)
+        Raises Transient when an id comes out differently: such a registry can't be used.
+        """
+        for entry in sorted(committed.entries, key=lambda entry: entry.id):
+            given = self.register(entry.subject, entry.schema)
+            if given != entry.id:
+                raise Transient(f"{_name(entry)}: id {entry.id} here, {given} at {self._url}")
+        for subject in {entry.subject for entry in committed.entries}:
+            self._ask("PUT", f"/config/{subject}", {"compatibility": COMPATIBILITY})
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
         try:
-            answer = self._client.request(method, path, json=body)
+            answer = httpx.request(
+                method, self._url + path, json=body, headers=_MEDIA, timeout=LIMIT_S
+            )
         except httpx.HTTPError as error:
             raise StoreAway(f"schema registry doesn't answer at {self._url}: {error}") from error
         if answer.status_code == _NOT_FOUND:

@@ -1,7 +1,7 @@
 """An outside schema registry is given the committed ids, or says why it can't have them.
 
-The stand-in speaks the part of Confluent's REST API that is used: subjects and versions, ids that
-count up, and the IMPORT mode. With PHOTOFEED_TEST_REGISTRY_URL set, a real registry (empty, or one
+The stand-in speaks the part of Confluent's REST API that is used: subjects, versions, and ids that
+count up. With PHOTOFEED_TEST_REGISTRY_URL set, a real registry (empty, or one
 filled by these tests) is asked as well.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from domain.errors import StoreAway, Transient
-from schemas.registry import Registered, Registry, committed
+from schemas.registry import committed
 from stores.schema_registry import SchemaRegistry
 
 REAL = os.environ.get("PHOTOFEED_TEST_REGISTRY_URL")
@@ -25,7 +25,6 @@ class StandIn(BaseHTTPRequestHandler):
     """Subjects and ids in memory."""
 
     ids: dict[tuple[str, str], int]
-    importing: set[str]
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -37,25 +36,16 @@ class StandIn(BaseHTTPRequestHandler):
         if known is None and not rest:
             self.answer(404, {"error_code": 40403, "message": "Schema not found"})
             return
-        if "id" in body and subject not in self.importing:
-            self.answer(422, {"error_code": 42205, "message": "Subject is not in import mode"})
-            return
-        if "id" in body and body["id"] in self.ids.values():
-            self.answer(409, {"error_code": 409, "message": "id is taken"})
-            return
         if known is None:
-            known = body.get("id") or max(self.ids.values(), default=0) + 1
-        self.ids[subject, body["schema"]] = body.get("id", known)
-        self.answer(200, {"id": self.ids[subject, body["schema"]]})
+            known = max(self.ids.values(), default=0) + 1
+        self.ids[subject, body["schema"]] = known
+        self.answer(200, {"id": known})
 
     def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.importing.add(self.path.split("/")[2].split("?")[0])
-        self.answer(200, {"mode": "IMPORT"})
-
-    def do_DELETE(self) -> None:
-        self.importing.discard(self.path.split("/")[2])
-        self.answer(200, {"mode": "READWRITE"})
+        assert self.path.startswith("/config/")
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert body == {"compatibility": "BACKWARD_TRANSITIVE"}
+        self.answer(200, body)
 
     def answer(self, status: int, document: dict[str, Any]) -> None:
         text = json.dumps(document).encode()
@@ -69,7 +59,7 @@ class StandIn(BaseHTTPRequestHandler):
 def stand_in() -> Iterator[tuple[str, dict[tuple[str, str], int]]]:
     """An empty registry's URL, and its ids by subject and schema text."""
     ids: dict[tuple[str, str], int] = {}
-    handler = type("Handler", (StandIn,), {"ids": ids, "importing": set()})
+    handler = type("Handler", (StandIn,), {"ids": ids})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", ids
@@ -96,19 +86,10 @@ def test_an_empty_registry_disagrees_line_by_line(stand_in: tuple[str, Any]) -> 
     assert lines[0].startswith("upload.completed-value version 1: id 1 here, unknown at")
 
 
-def test_one_that_counts_differently_is_given_our_ids(stand_in: tuple[str, Any]) -> None:
+def test_one_that_counts_differently_is_refused(stand_in: tuple[str, Any]) -> None:
     address, ids = stand_in
     ids["theirs-value", '{"type": "string"}'] = 1000
-    registry = SchemaRegistry(address)
-    entry = Registered(5, "ours-value", 1, {"type": "record", "name": "R", "fields": []})
-    registry.fill(Registry((entry,)))
-    assert registry.disagreements(Registry((entry,))) == []
-
-
-def test_an_id_that_is_taken_is_told(stand_in: tuple[str, Any]) -> None:
-    address, ids = stand_in
-    ids["theirs-value", '{"type": "string"}'] = 1
-    with pytest.raises(Transient, match="id is taken"):
+    with pytest.raises(Transient, match="upload.completed-value version 1: id 1 here, 1001 at"):
         SchemaRegistry(address).fill(committed())
 
 
