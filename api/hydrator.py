@@ -14,6 +14,8 @@ from domain.post_json import join_post, person_bytes, post_bytes
 
 Reaction = tuple[Counts, bool]
 
+_WARM_MOST = 5000  # likers of a post that a reader fetches to warm its set; beyond, the stage does
+
 
 class HydrationStores(Protocol):
     """The ports that posts come from."""
@@ -130,12 +132,30 @@ class Hydrator:
     async def _reactions(
         self, post_ids: Sequence[str], viewer_id: str, effort: BestEffort
     ) -> dict[str, Reaction]:
-        """The durable counts and the viewer's likes."""
+        """The durable counts and the viewer's likes; what is small enough is kept warm."""
         if not post_ids:
             return {}
-        reactions = self._stores.reactions
-        counts, liked = await asyncio.gather(
-            effort.ask("cassandra", {}, reactions.get_counts)(post_ids),
-            effort.ask("cassandra", set(), reactions.has_liked)(post_ids, viewer_id),
+        unknown: dict[str, Counts] = {}
+        get_counts = effort.ask("cassandra", unknown, self._stores.reactions.get_counts)
+        known = await get_counts(post_ids)
+        counts = {post_id: known.get(post_id, Counts()) for post_id in post_ids}
+        few = [post_id for post_id in post_ids if counts[post_id].likes <= _WARM_MOST]
+        many = [post_id for post_id in post_ids if counts[post_id].likes > _WARM_MOST]
+        nobody: set[str] = set()
+        liked, likers = await asyncio.gather(
+            effort.ask("cassandra", nobody, self._stores.reactions.has_liked)(many, viewer_id),
+            asyncio.gather(*(self._likers(each, counts[each], effort) for each in few)),
         )
-        return {post_id: (counts.get(post_id, Counts()), post_id in liked) for post_id in post_ids}
+        found = dict(zip(few, likers, strict=True))
+        if "cassandra" not in effort.away:
+            warm = {post_id: (counts[post_id], found[post_id]) for post_id in few}
+            await effort.ask("redis", None, self._stores.reaction_cache.warm)(warm)
+        liked = liked | {post_id for post_id in few if viewer_id in found[post_id]}
+        return {post_id: (counts[post_id], post_id in liked) for post_id in post_ids}
+
+    async def _likers(self, post_id: str, counts: Counts, effort: BestEffort) -> Sequence[str]:
+        """Who likes a post; nobody, by its counts: then a first like is still to be applied."""
+        if not counts.likes:
+            return ()
+        nobody: list[str] = []
+        return await effort.ask("cassandra", nobody, self._stores.reactions.likers)(post_id)

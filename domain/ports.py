@@ -386,6 +386,9 @@ class ReactionCache(Protocol):
     async def put_counts(self, post_id: str, counts: Counts) -> None:
         """Keep the absolute counts."""
 
+    async def warm(self, found: Mapping[str, tuple[Counts, Sequence[str]]]) -> None:
+        """Fill what is cold with durable counts and likers; what is there is newer and stays."""
+
     async def get(
         self, post_ids: Sequence[str], viewer_id: str
     ) -> list[tuple[Counts | None, bool]]:

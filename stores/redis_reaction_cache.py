@@ -4,7 +4,7 @@ A set of likers carries the mark `!whole` when it holds all of them; without it,
 nothing may be concluded from it. Both keys live for a while after their last write or reading.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from redis.asyncio import Redis
 
@@ -22,13 +22,14 @@ return redis.call('SCARD', KEYS[1]) - 1
 """
 
 _PUT_LIKERS = """
--- ARGV: ttl in seconds, then the likers. Their number.
+-- ARGV: 'NX' to leave a warm set alone, ttl in seconds, then the likers. Their number.
+if ARGV[1] == 'NX' and redis.call('SISMEMBER', KEYS[1], '!whole') == 1 then return 0 end
 redis.call('DEL', KEYS[1])
-for i = 2, #ARGV, 1000 do
+for i = 3, #ARGV, 1000 do
   redis.call('SADD', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
 end
 redis.call('SADD', KEYS[1], '!whole')
-redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
 return redis.call('SCARD', KEYS[1]) - 1
 """
 
@@ -55,14 +56,28 @@ class RedisReactionCache:
     async def put_likers(self, post_id: str, likers: Sequence[str]) -> int:
         """Warm the set from the durable likes; its size."""
         with store_errors():
-            size = await self._put_likers(keys=[_likes(post_id)], args=(self._ttl_s, *likers))
+            size = await self._put_likers(keys=[_likes(post_id)], args=("", self._ttl_s, *likers))
         return int(size)
 
     async def put_counts(self, post_id: str, counts: Counts) -> None:
         """Keep the absolute counts."""
         with store_errors():
-            value = f"{counts.likes}:{counts.comments}"
-            await self._redis.set(_counts(post_id), value, ex=self._ttl_s)
+            await self._redis.set(_counts(post_id), _spell(counts), ex=self._ttl_s)
+
+    async def warm(self, found: Mapping[str, tuple[Counts, Sequence[str]]]) -> None:
+        """Fill what is cold with durable counts and likers; what is there is newer and stays.
+
+        A reader's durable read may be older than the stage's last write; but the stage leaves
+        both keys warm behind every event, and applies to a set that a reader has warmed.
+        """
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.scripts.add(self._put_likers)  # type: ignore[arg-type] # typed for the sync one
+                for post_id, (counts, likers) in found.items():
+                    args: list[str | int] = ["NX", self._ttl_s, *likers]
+                    pipe.evalsha(self._put_likers.sha, 1, _likes(post_id), *args)
+                    pipe.set(_counts(post_id), _spell(counts), ex=self._ttl_s, nx=True)
+                await pipe.execute()
 
     async def get(
         self, post_ids: Sequence[str], viewer_id: str
@@ -94,6 +109,10 @@ def _likes(post_id: str) -> str:
 
 def _counts(post_id: str) -> str:
     return f"counts:{post_id}"
+
+
+def _spell(counts: Counts) -> str:
+    return f"{counts.likes}:{counts.comments}"
 
 
 def _read_counts(value: bytes) -> Counts:

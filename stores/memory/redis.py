@@ -201,6 +201,12 @@ class MemoryReactionCache:
         """Keep the absolute counts."""
         self._counts[post_id] = counts
 
+    async def warm(self, found: Mapping[str, tuple[Counts, Sequence[str]]]) -> None:
+        """Fill what is cold."""
+        for post_id, (counts, likers) in found.items():
+            self._likers.setdefault(post_id, set(likers))
+            self._counts.setdefault(post_id, counts)
+
     async def get(
         self, post_ids: Sequence[str], viewer_id: str
     ) -> list[tuple[Counts | None, bool]]:

@@ -142,3 +142,25 @@ async def test_warming_replaces_what_was_there(
     await reaction_cache.put_counts(post, Counts(2500))
     assert await reaction_cache.get([post], user) == [(Counts(2500), False)]
     assert await reaction_cache.get([post], many[7]) == [(Counts(2500), True)]
+
+
+async def test_a_reader_warms_what_is_cold_and_nothing_else(
+    reaction_cache: ReactionCache, user: str, post: str
+) -> None:
+    cold = fresh_id("ph_")
+    await reaction_cache.put_likers(post, [user])
+    await reaction_cache.put_counts(post, Counts(1, 1))
+    await reaction_cache.warm({post: (Counts(), []), cold: (Counts(1, 2), [user])})
+    assert await reaction_cache.get([post, cold], user) == [
+        (Counts(1, 1), True),
+        (Counts(1, 2), True),
+    ]
+    assert await reaction_cache.put_like(cold, user, liked=False) == 0
+    await reaction_cache.warm({})
+
+
+async def test_a_post_that_nobody_likes_can_be_warm(
+    reaction_cache: ReactionCache, user: str, post: str
+) -> None:
+    await reaction_cache.warm({post: (Counts(), [])})
+    assert await reaction_cache.get([post], user) == [(Counts(), False)]
