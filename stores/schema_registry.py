@@ -32,7 +32,10 @@ class SchemaRegistry:
 
     def register(self, subject: str, schema: AvroSchema) -> int:
         """The id of `schema` under `subject`, given anew or long known."""
-        return int(self._ask("POST", f"/subjects/{subject}/versions", _body(schema))["id"])
+        given = self._ask("POST", f"/subjects/{subject}/versions", _body(schema))
+        if given is None:
+            raise Transient(f"there is no schema registry at {self._url}")
+        return int(given["id"])
 
     def find(self, subject: str, schema: AvroSchema) -> int | None:
         """The id `schema` has under `subject`, None when the registry doesn't know it."""

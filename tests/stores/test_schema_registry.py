@@ -89,7 +89,7 @@ def test_an_empty_registry_disagrees_line_by_line(stand_in: tuple[str, Any]) -> 
 def test_one_that_counts_differently_is_refused(stand_in: tuple[str, Any]) -> None:
     address, ids = stand_in
     ids["theirs-value", '{"type": "string"}'] = 1000
-    with pytest.raises(Transient, match="upload.completed-value version 1: id 1 here, 1001 at"):
+    with pytest.raises(Transient, match="version 1: id 1 here, 1001 at"):
         SchemaRegistry(address).fill(committed())
 
 
