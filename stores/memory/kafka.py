@@ -41,6 +41,9 @@ class MemoryEventLog:
         """Append bytes as they are."""
         self.records.append(MemoryRecord(topic, key, value, tuple(headers), timestamp_ms))
 
+    async def ping(self) -> None:
+        """It always answers."""
+
     def events(self, topic: Topic[E]) -> list[E]:
         """What was written to `topic`, decoded."""
         mine = (record.value for record in self.records if record.topic == topic.name)

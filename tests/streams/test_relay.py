@@ -23,6 +23,7 @@ from stores.postgres_outbox import PostgresOutbox
 from stores.postgres_pool import PostgresPool
 from streams.relay import BATCH, Relay
 from tests.kafka import make_topic, read_all
+from tests.waiting import until
 
 _INSERT = """INSERT INTO outbox (topic, key, payload, headers)
     VALUES (%s, %s, 'payload', '{"traceparent": "00-1-2-01"}')"""
@@ -58,9 +59,10 @@ async def _running(relay: Relay) -> AsyncIterator[None]:
 
 
 async def _empty(postgres: PostgresPool) -> None:
-    async with asyncio.timeout(20):
-        while await postgres.tuples("SELECT 1 FROM outbox LIMIT 1"):
-            await asyncio.sleep(0.05)
+    async def empty() -> bool:
+        return not await postgres.tuples("SELECT 1 FROM outbox LIMIT 1")
+
+    await until(empty)
 
 
 async def _keys(settings: Settings, topic: str) -> list[bytes | None]:
@@ -170,14 +172,16 @@ async def test_while_kafka_is_away_it_waits_and_says_so() -> None:
     outbox, log = MemoryOutbox(), AwayLog()
     outbox.put("t", b"1", b"")
     relay = Relay(outbox, log, asyncio.Event())
+
+    async def is_ready() -> bool:
+        return relay.ready
+
     async with _running(relay):
         await asyncio.sleep(0.3)
-        assert not relay.ready
+        assert not await is_ready()
         assert (await outbox.depth())[0] == 1
         log.away = False
-        async with asyncio.timeout(10):
-            while not relay.ready:
-                await asyncio.sleep(0.05)
+        await until(is_ready)
     assert [record.key for record in log.records] == [b"1"]
 
 
@@ -196,9 +200,11 @@ async def test_the_process_beats_and_ends_on_sigterm(settings: Settings, tmp_pat
         env=os.environ | {"PHOTOFEED_RUN_DIR": str(tmp_path)},
     )
     beat = tmp_path / "health" / "relay.json"
-    async with asyncio.timeout(30):
-        while not (beat.exists() and json.loads(beat.read_text())["ready"]):
-            await asyncio.sleep(0.1)
-        process.terminate()
-        assert await process.wait() == 0
+
+    async def beats() -> bool:
+        return beat.exists() and json.loads(beat.read_text())["ready"] is True
+
+    await until(beats, 30)
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), 30) == 0
     assert not beat.exists()
