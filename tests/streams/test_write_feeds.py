@@ -1,0 +1,59 @@
+"""fanout.chunk → feeds: present followers of the range, once, and only feeds that exist."""
+
+from domain.settings import Feed
+from schemas.events import FanoutChunk
+from streams.write_feeds import WriteFeeds
+from tests.feed_world import T0, World, entry_of, photo
+
+AUTHOR = 0
+
+
+async def feed_of(world: World, who: int) -> list[str] | None:
+    page = await world.timelines.page(world.people[who], None, 100)
+    return None if page is None else [entry.post_id for entry in page.entries]
+
+
+async def scene(people: int) -> tuple[World, WriteFeeds, FanoutChunk]:
+    """Everybody but the first follows the first and has a built feed."""
+    world = await World(Feed(), people).settle()
+    for follower in world.people[1:]:
+        await world.follows.follow(follower, world.people[AUTHOR], "e", 0)
+        await world.timelines.finish_build(
+            follower, await world.timelines.begin_build(follower), []
+        )
+    post = entry_of(photo(world.people[AUTHOR], 1, 0))
+    chunk = FanoutChunk(
+        event_id="e.chunk0",
+        occurred_at=T0,
+        version=1,
+        post_id=post.post_id,
+        user_id=post.author_id,
+        published_at=post.published_at,
+        chunk_no=0,
+        after_id=world.people[1],
+        upto_id=world.people[3],
+    )
+    return world, WriteFeeds(world.follows, world.timelines), chunk
+
+
+async def test_the_range_gets_the_post_once_however_often_it_is_delivered() -> None:
+    world, write, chunk = await scene(5)
+    for _ in range(2):
+        assert await write(chunk) == ()
+    feeds = [await feed_of(world, who) for who in range(1, 5)]
+    assert feeds == [[], [chunk.post_id], [chunk.post_id], []]
+
+
+async def test_who_unfollowed_since_the_plan_gets_nothing() -> None:
+    world, write, chunk = await scene(4)
+    await world.follows.unfollow(world.people[2], world.people[AUTHOR], "e", 1)
+    await write(chunk)
+    assert await feed_of(world, 2) == []
+    assert await feed_of(world, 3) == [chunk.post_id]
+
+
+async def test_a_cold_feed_stays_cold() -> None:
+    world, write, chunk = await scene(4)
+    await world.timelines.drop(world.people[2])
+    await write(chunk)
+    assert await feed_of(world, 2) is None
