@@ -1,0 +1,173 @@
+"""upload.completed → photo.processed | photo.rejected: the twins, and a decoder of one's choice."""
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from domain.entities import Photo, PhotoStatus
+from domain.errors import Reason, Transient, Unrecoverable
+from domain.renditions import Focus, Rejected, Rendered, Variant, object_key
+from domain.settings import Uploads
+from schemas.events import Focus as EventFocus
+from schemas.events import PhotoProcessed, PhotoRejected, UploadCompleted
+from stores.memory.cassandra import MemoryPhotos
+from stores.memory.s3 import MemoryObjects
+from streams.process_photo import ProcessPhoto
+from tests.fresh import fresh_id, now_ms
+
+BYTES = b"as good as a photo"
+UPLOADS = Uploads()
+
+
+class ToyDecoder:
+    """Gives what it was told to give, and remembers what it was asked."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked: list[tuple[object, str, Focus | None]] = []
+
+    async def render(self, source: object, declared_type: str, focus: Focus | None) -> Rendered:
+        self.asked.append((source, declared_type, focus))
+        if self.error is not None:
+            raise self.error
+        variants = (
+            Variant("thumbnail", b"small", 150, 150),
+            Variant("feed", b"medium", 640, 480),
+            Variant("full", b"large", 1080, 810),
+        )
+        return Rendered(4000, 3000, variants, "cGxhY2Vob2xkZXI", hashlib.sha256(BYTES).hexdigest())
+
+
+class Scene:
+    """One upload on its way, and the handler."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.photos, self.objects = MemoryPhotos(), MemoryObjects()
+        self.decoder = ToyDecoder(error)
+        self.handle = ProcessPhoto(self.photos, self.objects, self.decoder, UPLOADS)
+        self.photo = Photo(
+            photo_id=fresh_id("ph_"),
+            user_id=fresh_id("u_"),
+            status=PhotoStatus.PROCESSING,
+            filename="a.jpg",
+            content_type="image/jpeg",
+            size_bytes=len(BYTES),
+            object_key="u/a",
+        )
+
+    async def upload(self) -> UploadCompleted:
+        await self.photos.add(self.photo)
+        await self.objects.put("uploads", "u/a", BYTES, "image/jpeg")
+        info = await self.objects.head("uploads", "u/a")
+        assert info is not None
+        return UploadCompleted(
+            event_id=fresh_id(),
+            occurred_at=now_ms(),
+            version=1,
+            photo_id=self.photo.photo_id,
+            user_id=self.photo.user_id,
+            object_key="u/a",
+            etag=info.etag,
+            content_type="image/jpeg",
+            size_bytes=len(BYTES),
+            caption="a hill",
+            tags=("hills",),
+            alt_text="",
+            focus=EventFocus(0.5, 0.25),
+        )
+
+    async def stored(self) -> Photo:
+        row = await self.photos.get(self.photo.photo_id)
+        assert row is not None
+        return row
+
+
+async def test_the_variants_are_stored_before_anyone_hears_of_the_photo() -> None:
+    scene = Scene()
+    event = await scene.upload()
+    [emit] = await scene.handle(event)
+    told = emit.event
+    assert isinstance(told, PhotoProcessed)
+    assert (told.photo_id, told.caption, told.tags) == (event.photo_id, "a hill", ("hills",))
+    assert (told.width, told.height) == (4000, 3000)
+    assert [v.name for v in told.variants] == ["thumbnail", "feed", "full"]
+    for variant, data in zip(told.variants, (b"small", b"medium", b"large"), strict=True):
+        key = object_key(event.user_id, variant.hash)
+        assert await scene.objects.get(UPLOADS.media_bucket, key) == data
+        assert variant.size_bytes == len(data)
+    assert scene.decoder.asked == [(BYTES, "image/jpeg", (0.5, 0.25))]
+
+
+async def test_the_same_upload_again_says_the_same() -> None:
+    scene = Scene()
+    event = await scene.upload()
+    assert list(await scene.handle(event)) == list(await scene.handle(event))
+
+
+async def test_a_photo_that_is_none_is_rejected_where_the_client_sees_it() -> None:
+    scene = Scene(Rejected("not_an_image", "GIF89a"))
+    event = await scene.upload()
+    [emit] = await scene.handle(event)
+    assert isinstance(emit.event, PhotoRejected)
+    assert emit.event.reason == "not_an_image"
+    row = await scene.stored()
+    assert (row.status, row.reason) == (PhotoStatus.REJECTED, "not_an_image")
+    assert {bucket for bucket, _ in scene.objects.kept} == {"uploads"}
+
+
+@pytest.mark.parametrize("trouble", ["gone", "replaced"])
+async def test_an_object_that_is_gone_or_not_the_one_completed_is_rejected(trouble: str) -> None:
+    scene = Scene()
+    event = await scene.upload()
+    if trouble == "gone":
+        await scene.objects.delete("uploads", "u/a")
+    else:
+        await scene.objects.put("uploads", "u/a", b"another", "image/jpeg")
+    [emit] = await scene.handle(event)
+    assert isinstance(emit.event, PhotoRejected)
+    assert emit.event.reason == (await scene.stored()).reason == "object_missing"
+    assert scene.decoder.asked == []
+
+
+async def test_what_was_decided_before_is_said_again_without_decoding() -> None:
+    scene = Scene(Rejected("truncated"))
+    event = await scene.upload()
+    first = await scene.handle(event)
+    [again] = await scene.handle(event)
+    assert isinstance(again.event, PhotoRejected)
+    assert again.event.event_id == first[0].event.event_id
+    assert len(scene.decoder.asked) == 1
+
+
+async def test_a_published_photo_is_told_from_its_row() -> None:
+    scene = Scene()
+    event = await scene.upload()
+    [first] = await scene.handle(event)
+    assert isinstance(first.event, PhotoProcessed)
+    row = replace(
+        scene.photo,
+        sha256=first.event.sha256,
+        width=4000,
+        height=3000,
+        placeholder=first.event.placeholder,
+        variants=first.event.variants,
+    )
+    await scene.photos.publish(row, now_ms())
+    assert list(await scene.handle(event)) == [first]
+    assert len(scene.decoder.asked) == 1
+
+
+async def test_a_photo_nobody_knows_is_a_dead_letter() -> None:
+    scene = Scene()
+    event = replace(await scene.upload(), photo_id=fresh_id("ph_"))
+    with pytest.raises(Unrecoverable) as raised:
+        await scene.handle(event)
+    assert raised.value.reason is Reason.UNKNOWN_POST
+
+
+async def test_a_decoder_that_died_is_tried_again() -> None:
+    scene = Scene(Transient("killed"))
+    with pytest.raises(Transient):
+        await scene.handle(await scene.upload())
+    assert (await scene.stored()).status is PhotoStatus.PROCESSING
