@@ -70,12 +70,11 @@ def prepare(folder: Path) -> None:
 
 
 def _forget_lock(lock: Path) -> None:
-    """Remove the lock of a killed server whose pid now belongs to some other program."""
+    """Remove the lock of a killed server whose pid now belongs to some other process."""
     if not lock.exists():
         return
-    pid = lock.read_text().split("\n", 1)[0].strip()
-    command = Path(f"/proc/{pid}/cmdline")
-    if command.exists() and b"postgres" not in command.read_bytes():
+    command = Path(f"/proc/{lock.read_text().split()[0]}/cmdline")
+    if command.exists() and str(lock.parent).encode() not in command.read_bytes():
         lock.unlink()
 
 
