@@ -1,6 +1,7 @@
 """PostgreSQL connections: a pool that opens at its first use, and whose every wait has a limit."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString, TypeVar
@@ -13,6 +14,7 @@ from domain.errors import StoreAway
 from stores.postgres_errors import translated
 
 T = TypeVar("T")
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # our StoreAway says it once
 
 POOL_SIZE = 8
 WAIT_S = 4.0
