@@ -43,6 +43,21 @@ class Interleaving:
         for task in tasks:
             task.result()
 
+    async def trips(self, actor: Coroutine[Any, Any, T]) -> tuple[T, int]:
+        """Run one actor, letting on together what waits together; its result and how often."""
+        self._open = False
+        task = asyncio.create_task(actor)
+        trips = 0
+        while not task.done():
+            for _ in range(_SETTLE):
+                await asyncio.sleep(0)
+            trips += bool(self._waiting)
+            together, self._waiting = self._waiting, []
+            for waiting in together:
+                waiting.set_result(None)
+        self._open = True
+        return task.result(), trips
+
     def _choose(self) -> int:
         """The one that came last belongs to who went last."""
         last = len(self._waiting) - 1
