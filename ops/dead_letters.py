@@ -73,7 +73,8 @@ class Entry:
             "stack_digest": self.failure.stack_digest,
             "timestamp": rfc3339(self.record.timestamp_ms),
             "headers": {
-                name: text.decode(errors="replace") for name, text in original(self.record.headers)
+                name: (text or b"").decode(errors="replace")
+                for name, text in original(self.record.headers)
             },
             "event": event,
             "undecodable": undecodable,

@@ -45,7 +45,11 @@ class _Address(click.ParamType):
 
 _ids = click.argument("ids", nargs=-1, type=_Address())
 _group = click.option("--group", type=click.Choice(sorted(BY_NAME)), help="Of this stage only.")
-_reason = click.option("--reason", type=click.Choice(list(Reason)), help="With this reason only.")
+_reason = click.option(
+    "--reason",
+    type=click.Choice([reason.value for reason in Reason]),
+    help="With this reason only.",
+)
 
 
 @click.group()

@@ -85,7 +85,11 @@ class Failure:
 
 def read(headers: Headers) -> Failure | None:
     """The failure that headers tell of, None when they name no source. Raises ValueError."""
-    told = {name: value.decode() for name, value in headers if name.startswith(PREFIX)}
+    told = {
+        name: (value or b"").decode()  # Kafka's headers may be null
+        for name, value in headers
+        if name.startswith(PREFIX)
+    }
     values = {
         each.name: each.type(told[_header(each.name)])  # type: ignore[operator] # str or int, a class
         for each in fields(Failure)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,9 @@ from topics.catalog import POST_DELETED
 STAGE = BY_NAME["index_search"]
 """A post.deleted of a post nobody made leaves only a tombstone: harmless on a live stack."""
 TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+
+NULL: Any = ("note", None)
+"""Kafka allows a header without a value."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ async def bury(settings: Settings, stores: Stores, event: PostDeleted, value: by
         last_at=1_800_000_000_001,
     )
     at = now_ms() - 5000
-    headers = (TRACE, *failure.headers())
+    headers = (TRACE, NULL, *failure.headers())
     key = POST_DELETED.key_of(event)
     await stores.events.publish_raw(STAGE.dead_letters.name, key, value, headers, at)
     (record,) = (each.record for each in every(settings) if each.record.key == key)
@@ -75,7 +79,8 @@ def retried(settings: Settings, admin: KafkaAdmin, event: PostDeleted) -> list[R
 
 
 def listed(letter: Letter) -> list[dict[str, object]]:
-    answer = photofeed("dlq", "list", "--group", STAGE.name, "--limit", "1000", "--json")
+    chosen = ("--group", STAGE.name, "--reason", "invalid_event")
+    answer = photofeed("dlq", "list", *chosen, "--limit", "1000", "--json")
     assert answer.code == 0
     return [entry for entry in answer.document["entries"] if entry["id"] == letter.id]
 
@@ -101,7 +106,7 @@ def test_an_open_dead_letter_is_listed_in_the_contracts_shape(letter: Letter) ->
 def test_show_decodes_the_event_and_keeps_its_own_headers(letter: Letter) -> None:
     shown = photofeed("dlq", "show", letter.id, "--json").document
     assert shown["event"]["post_id"] == letter.event.post_id
-    assert shown["headers"] == {"traceparent": TRACE[1].decode()}
+    assert shown["headers"] == {"traceparent": TRACE[1].decode(), "note": ""}
     assert shown["decision"] is None
 
 
@@ -113,8 +118,8 @@ def test_a_replay_goes_to_the_stage_alone_with_its_own_bytes(
     (record,) = retried(settings, admin, letter.event)
     assert record.value == POST_DELETED.codec.encode(letter.event)
     assert record.timestamp_ms == letter.timestamp_ms
-    headers = dict(record.headers)
-    assert headers[TRACE[0]] == TRACE[1]
+    headers: dict[str, Any] = dict(record.headers)
+    assert (headers["traceparent"], headers["note"]) == (TRACE[1], None)
     assert headers[f"{PREFIX}source-topic"] == b"post.deleted"
     assert headers[f"{PREFIX}not-before"] == b"0"
     assert headers[f"{PREFIX}replayed-from"] == letter.id.encode()
