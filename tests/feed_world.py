@@ -44,8 +44,8 @@ class World:
 
     async def settle(self) -> "World":
         """With the accounts made."""
-        for user_id in self.people:
-            user = User(user_id, f"name{user_id[2:]}", "", "", None, T0)
+        for number, user_id in enumerate(self.people):
+            user = User(user_id, f"name{number}", "", "", None, T0)
             assert await self.users.add(user, "hash")
         return self
 

@@ -75,7 +75,7 @@ async def test_a_post_has_the_shape_of_the_contract() -> None:
             "post_id": post.photo_id,
             "user": {
                 "user_id": author,
-                "username": f"name{author[2:]}",
+                "username": f"name{FIRST}",
                 "avatar_url": f"{EDGE}/pub/{portrait.photo_id}/ab/thumbnail.jpg",
             },
             "caption": "number 2",
