@@ -1,10 +1,12 @@
 """The `photofeed` command: a table of verbs, each a module of its own, imported when it is called.
 
 A verb is `ops/<module>.py` with a click command named `command`. Exit codes: 0 done, 1 found a
-problem, 2 bad usage (a setting that can't be used is bad usage too). An error is one line.
+problem, 2 bad usage (a setting that can't be used is bad usage too). An error is one line;
+`PHOTOFEED_LOG_LEVEL=debug` adds where it came from.
 """
 
 import importlib
+import os
 import sys
 import traceback
 from typing import NoReturn
@@ -58,7 +60,7 @@ def photofeed() -> None:
 def main() -> NoReturn:
     """Run the command of `sys.argv` and exit with its code."""
     try:
-        code = photofeed(standalone_mode=False)
+        code = photofeed(standalone_mode=False, prog_name="photofeed")
     except click.UsageError as error:
         code = _complain(error.format_message(), 2)
     except settings.SettingsError as error:
@@ -68,7 +70,7 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         code = _complain("interrupted", 130)
     except Exception as error:  # noqa: BLE001 - the last resort: one line, the rest on request
-        if "--debug" in sys.argv:
+        if os.environ.get("PHOTOFEED_LOG_LEVEL", "").lower() == "debug":
             traceback.print_exc()
         code = _complain(f"{type(error).__name__}: {error}".splitlines()[0], 1)
     sys.exit(code if isinstance(code, int) else 0)

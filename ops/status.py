@@ -11,7 +11,7 @@ from rich.table import Table
 from domain import settings
 from ops.output import json_option, print_json
 from ops.servers import launch
-from ops.servers.program import Program
+from ops.servers.program import Program, RunDir
 from ops.servers.stack import Stack, is_ready
 from ops.servers.supervisor import State, Supervisor
 
@@ -40,13 +40,14 @@ class Row:
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """Show every process; exit code 1 unless all that was started is ready."""
-    found = rows(Stack.of(settings.load()))
+    stack = Stack.of(settings.load())
+    found = rows(stack)
     good = is_good(found)
     if as_json:
         total = sum(row.memory_bytes for row in found)
         print_json({"ok": good, "memory_bytes": total, "processes": [asdict(r) for r in found]})
     else:
-        _print(found)
+        _print(found, stack.run)
     ctx.exit(0 if good else 1)
 
 
@@ -103,10 +104,13 @@ def _own_memory(pid: int | None) -> int:
         return 0
 
 
-def _print(found: list[Row]) -> None:
+def _print(found: list[Row], run: RunDir) -> None:
     table = Table("role", "pid", "port", "state", "ready", "MiB", box=None)
     for row in found:
         colour = "" if row.well else "bold red"
         cells = (row.role, row.pid or "", row.port or "", row.state, "yes" if row.ready else "no")
         table.add_row(*map(str, cells), f"{row.memory_bytes / 2**20:.0f}", style=colour)
     Console().print(table)
+    for row in found:
+        if not row.well:
+            click.echo(f"{row.role}: {row.state}, not ready; its log: {run.log(row.role)}")
