@@ -1,5 +1,6 @@
 """The Redis client that the caches share, and what its errors mean to us."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from domain.errors import StoreAway, Transient
 
 CONNECT_LIMIT_S = 0.5
 ANSWER_LIMIT_S = 2.0
+RENEWING_SHARE = 1 / 16
 
 _AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ClusterDownError)
 _TRANSIENT = (
@@ -34,6 +36,15 @@ def connect(url: str) -> Redis:
         socket_timeout=ANSWER_LIMIT_S,
         retry=Retry(NoBackoff(), 1),
     )
+
+
+def renews() -> bool:
+    """Whether this reading renews the lives of what it read: a share of them does for all.
+
+    A page's worth of EXPIREs on every read costs more than the read itself. What is read often
+    is renewed in time almost surely; what isn't may as well be fetched again.
+    """
+    return random.random() < RENEWING_SHARE  # noqa: S311 - spreads load, guards nothing
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from redis.asyncio import Redis
 
 from domain.settings import Feed
-from stores.redis_client import store_errors
+from stores.redis_client import renews, store_errors
 
 _JITTER = 0.1  # of the TTL, so that what was cached together doesn't expire together
 
@@ -21,7 +21,7 @@ class RedisPostCache:
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """The ready bytes of posts (`ph_…`) or people (`u_…`), None where absent.
 
-        One round trip, which also renews the life of what is there.
+        One round trip; some of them also renew the life of what is there.
         """
         if not keys:
             return []
@@ -29,7 +29,7 @@ class RedisPostCache:
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.mget(names)
-                for name in names:
+                for name in names if renews() else ():
                     pipe.expire(name, self._life_s())
                 found, *_ = await pipe.execute()
         return list(found)

@@ -1,7 +1,7 @@
 """The hot side of reactions in Redis: `likes:{post_id}` and `counts:{post_id}` (seed section 7).
 
 A set of likers carries the mark `!whole` when it holds all of them; without it, it is cold and
-nothing may be concluded from it. Both keys live for a while after their last write or reading.
+nothing may be concluded from it. Both keys live for a while after they were made or read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from domain.entities import Counts
 from domain.settings import Feed
-from stores.redis_client import store_errors
+from stores.redis_client import renews, store_errors
 
 _WHOLE = "!whole"
 
@@ -93,7 +93,7 @@ class RedisReactionCache:
                 pipe.mget([_counts(post_id) for post_id in post_ids])
                 for post_id in post_ids:
                     pipe.smismember(_likes(post_id), [viewer_id, _WHOLE])
-                for post_id in post_ids:
+                for post_id in post_ids if renews() else ():
                     pipe.expire(_counts(post_id), self._ttl_s)
                     pipe.expire(_likes(post_id), self._ttl_s)
                 counts, *rest = await pipe.execute()

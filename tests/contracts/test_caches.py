@@ -5,6 +5,7 @@ import pytest
 from domain.entities import Counts
 from domain.ports import FollowCache, PostCache, ReactionCache
 from domain.settings import Feed
+from stores import redis_client
 from stores.connect import Stores
 from stores.memory.redis import MemoryFollowCache, MemoryPostCache, MemoryReactionCache
 from tests.fresh import fresh_id
@@ -100,11 +101,18 @@ async def test_posts_and_people_keep_apart(post_cache: PostCache, user: str, pos
     assert await post_cache.get([post, user]) == [None, b"{}"]
 
 
-async def test_a_reading_renews_the_life_of_posts(stores: Stores, post: str) -> None:
+async def test_readings_renew_the_life_of_what_they_find(
+    stores: Stores, post: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "RENEWING_SHARE", 1)
+    keys = [f"{kind}:{post}" for kind in ("post", "likes", "counts")]
     await stores.post_cache.put({post: b"{}"})
-    await stores.redis.expire(f"post:{post}", 10)
+    await stores.reaction_cache.warm({post: (Counts(), [])})
+    for key in keys:
+        await stores.redis.expire(key, 10)
     await stores.post_cache.get([post])
-    assert await stores.redis.ttl(f"post:{post}") >= FEED.post_ttl_s
+    await stores.reaction_cache.get([post], fresh_id("u_"))
+    assert all([await stores.redis.ttl(key) >= FEED.post_ttl_s for key in keys])
 
 
 async def test_a_cold_set_of_likers_tells_nothing(
