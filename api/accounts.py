@@ -1,4 +1,4 @@
-"""Accounts, tokens, profiles, and the two lists of the graph."""
+"""Accounts, tokens and profiles."""
 
 from typing import Annotated, Literal
 
@@ -16,9 +16,9 @@ from api.problems import (
     invalid,
     not_found,
 )
-from api.wire import PAGE, Bio, Body, CursorText, DisplayName, Limit, encodable, place
-from domain import cursors, ids
-from domain.entities import Edge, User
+from api.wire import Bio, Body, DisplayName, encodable
+from domain import ids
+from domain.entities import User
 
 public = APIRouter(tags=["accounts"])
 router = APIRouter(tags=["accounts"])
@@ -57,14 +57,6 @@ class ProfileEdit(Body):
     display_name: DisplayName | None = None
     bio: Bio | None = None
     avatar_photo_id: str | None = None
-
-
-class ProfilePage(BaseModel):
-    """A page of people."""
-
-    users: list[Profile]
-    next_cursor: str | None
-    has_more: bool
 
 
 @public.post("/users", status_code=201)
@@ -129,30 +121,6 @@ async def edit_profile(api: Api, viewer: Viewer, edit: ProfileEdit) -> Account:
     return await account(api, user)
 
 
-@router.get("/users/{user_id}/followers")
-async def followers(
-    api: Api, viewer: Viewer, user_id: UserId, limit: Limit = PAGE, cursor: CursorText = None
-) -> ProfilePage:
-    """Who follows somebody, newest first."""
-    await _user(api, user_id)
-    kind = f"followers:{user_id}"
-    before = _edge_place(kind, cursor)
-    edges = await api.stores.follows.followers_page(user_id, before, limit + 1)
-    return await _page(api, viewer, kind, [(edge, edge.follower_id) for edge in edges], limit)
-
-
-@router.get("/users/{user_id}/following")
-async def following(
-    api: Api, viewer: Viewer, user_id: UserId, limit: Limit = PAGE, cursor: CursorText = None
-) -> ProfilePage:
-    """Whom somebody follows, newest first."""
-    await _user(api, user_id)
-    kind = f"following:{user_id}"
-    before = _edge_place(kind, cursor)
-    edges = await api.stores.follows.following_page(user_id, before, limit + 1)
-    return await _page(api, viewer, kind, [(edge, edge.followee_id) for edge in edges], limit)
-
-
 async def _user(deps: Deps, user_id: str) -> User:
     """Raises Problem (404) for nobody."""
     user = await deps.stores.users.get(user_id)
@@ -166,25 +134,3 @@ async def _by_name(deps: Deps, username: str) -> tuple[User, str] | None:
     if not (username.isascii() and username.isprintable()):
         return None
     return await deps.stores.users.by_name(username)
-
-
-def _edge_place(kind: str, cursor: str | None) -> tuple[int, str] | None:
-    match place(kind, (int, str), cursor):
-        case (int(at), str(user_id)):
-            return at, user_id
-    return None
-
-
-async def _page(
-    deps: Deps, viewer: str, kind: str, edges: list[tuple[Edge, str]], limit: int
-) -> ProfilePage:
-    """The profiles at the far ends of `edges`, of which there is one more than fits."""
-    shown = edges[:limit]
-    users = await deps.stores.users.get_many([user_id for _, user_id in shown])
-    present = [users[user_id] for _, user_id in shown if user_id in users]
-    more = len(edges) > limit
-    return ProfilePage(
-        users=await profiles(deps, viewer, present),
-        next_cursor=cursors.encode(kind, shown[-1][0].changed_at, shown[-1][1]) if more else None,
-        has_more=more,
-    )

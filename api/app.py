@@ -24,9 +24,10 @@ from api import (
     photos,
     posts,
 )
+from api.admission import Admission
 from api.auth import TokenBook
 from api.deps import Deps, required
-from api.envelope import Admission, Envelope
+from api.envelope import Envelope
 from api.feed_reader import FeedReader
 from api.hydrator import Hydrator
 from api.idempotency import Idempotency

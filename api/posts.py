@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from api.best_effort import BestEffort
 from api.deps import Api, Deps, PostId, Viewer
 from api.people import Person, is_live
-from api.photos import Place, Urls
+from api.photo_shapes import Place, Urls
 from api.problems import GONE, Problem, not_found
 from domain.entities import FeedEntry, Photo, PhotoStatus
 from domain.errors import StoreAway

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import FastAPI
+from prometheus_client import REGISTRY, generate_latest
 
 from api import feed, trace
 from api.app import create_app
@@ -166,3 +167,16 @@ async def test_the_root_leads_to_the_page(world: World, settings: Settings) -> N
 )
 async def test_nothing_of_the_operators_is_public(world: World, path: str) -> None:
     assert (await world.call("GET", path)).status_code == 404
+
+
+async def test_metrics_name_the_route_not_the_call(world: World) -> None:
+    ann = await world.someone()
+    labels = {"method": "GET", "route": "/users/{user_id}", "status": "200"}
+    before = REGISTRY.get_sample_value("http_requests_total", labels) or 0
+    await world.call("GET", f"/users/{ann.user_id}", ann)
+    assert REGISTRY.get_sample_value("http_requests_total", labels) == before + 1
+    lost = {"method": "GET", "route": "unmatched", "status": "404"}
+    await world.call("GET", "/nowhere/at/all")
+    assert REGISTRY.get_sample_value("http_requests_total", lost)
+    exposed = generate_latest().decode()
+    assert ann.user_id not in exposed

@@ -1,0 +1,85 @@
+"""Uploads on the wire: what is announced, granted, completed and told of them."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+
+from api.wire import AltText, Body, Caption, Filename
+from domain import tags
+from domain.entities import PhotoStatus
+
+_ESTIMATE_MS = 4000
+
+Tags = Annotated[list[str], AfterValidator(tags.normalise_all), Field(max_length=100)]
+
+
+class Place(Body):
+    """Degrees, WGS 84."""
+
+    lat: float = Field(ge=-90, le=90)
+    lon: float = Field(ge=-180, le=180)
+
+
+class Point(Body):
+    """What a crop must keep, 0..1 from the left and the top."""
+
+    x: float = Field(ge=0, le=1)
+    y: float = Field(ge=0, le=1)
+
+
+class Words(Body):
+    """What is said about a photo; with `complete` only what is given changes."""
+
+    caption: Caption | None = None
+    tags: Tags | None = None
+    alt_text: AltText | None = None
+    location: Place | None = None
+
+
+class NewPhoto(Words):
+    """An announced upload."""
+
+    filename: Filename
+    content_type: Annotated[str, StringConstraints(to_lower=True, strip_whitespace=True)]
+    size_bytes: int = Field(ge=1)
+    focus: Point | None = None
+    sha256: Annotated[str, StringConstraints(to_lower=True, pattern="^[0-9A-Fa-f]{64}$")] | None = (
+        None
+    )
+
+
+class Grant(BaseModel):
+    """Where and how to PUT the bytes; every header is signed."""
+
+    photo_id: str
+    upload_url: str
+    upload_method: str = "PUT"
+    upload_headers: dict[str, str]
+    expires_at: str
+
+
+class Accepted(BaseModel):
+    """An upload that will be processed."""
+
+    photo_id: str
+    status: PhotoStatus = PhotoStatus.PROCESSING
+    estimated_ready_ms: int = _ESTIMATE_MS
+    poll_url: str
+
+
+class Urls(BaseModel):
+    """Where the renditions are."""
+
+    thumbnail: str
+    feed: str
+    full: str
+
+
+class Status(BaseModel):
+    """What has become of an upload; `urls` is null before it is published."""
+
+    photo_id: str
+    status: PhotoStatus
+    urls: Urls | None
+    published_at: str | None
+    reason: str | None = None
