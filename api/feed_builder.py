@@ -3,10 +3,13 @@
 import asyncio
 from dataclasses import dataclass, field
 
+import structlog
+
 from api.durable_feed import DurableFeed
 from domain.entities import FeedEntry
 from domain.ports import Follows, Photos, Timelines
 
+_log = structlog.get_logger()
 _AT_ONCE = 8  # builds per process; the others queue
 
 
@@ -39,9 +42,15 @@ class FeedBuilder:
         """The build of this user's feed, which may be under way already."""
         if user_id not in self._running:
             build = Build(asyncio.create_task(self._build(user_id), name=f"build {user_id}"))
-            build.task.add_done_callback(lambda _: self._running.pop(user_id))
+            build.task.add_done_callback(lambda task: self._done(user_id, task))
             self._running[user_id] = build
         return self._running[user_id]
+
+    def _done(self, user_id: str, task: "asyncio.Task[bool]") -> None:
+        """A failure is the waiting readers' to answer; who no longer waits leaves it to the log."""
+        del self._running[user_id]
+        if not task.cancelled() and (error := task.exception()):
+            _log.warning("feed_build.failed", error=repr(error))
 
     async def _build(self, user_id: str) -> bool:
         """Mark first, read then: what is posted or followed meanwhile is pushed to the mark."""

@@ -208,6 +208,26 @@ async def test_a_slow_build_answers_what_is_there_and_goes_on(
     assert post_ids(page) == ids_of(want)[:3]
 
 
+async def test_a_build_that_fails_behind_its_reader_is_begun_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed_reader, "_BUILD_LIMIT_S", 0.01)
+    life, viewer = await scene(10)
+    by_user = life.world.photos.by_user
+
+    async def fail_late(*_: object) -> list[FeedEntry]:
+        await asyncio.sleep(0.03)
+        raise StoreAway("gone fishing")
+
+    life.world.photos.by_user = fail_late  # type: ignore[method-assign] # away, slowly
+    assert (await life.reader.home(viewer, None, 3)).completeness is Completeness.REBUILDING
+    await asyncio.sleep(0.06)
+    life.world.photos.by_user = by_user  # type: ignore[method-assign] # back
+    page = await life.reader.home(viewer, None, 3)
+    assert page.completeness is Completeness.COMPLETE
+    assert post_ids(page) == ids_of(await life.expected(viewer))[:3]
+
+
 async def test_without_redis_the_durable_stores_answer() -> None:
     life, viewer = await scene(30)
     reader = without(life, *REDIS)
