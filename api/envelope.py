@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import limits, metrics, trace
 from api.problems import INTERNAL, problem_of
 
-CALL_LIMIT_S = 30.0
+CALL_LIMIT_S = 25.0
+"""Below the life of an unfinished Idempotency-Key, so that no two tries of a call overlap."""
+
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _DEFAULTS = [
