@@ -31,3 +31,8 @@ def translated() -> Iterator[None]:
         raise Transient(f"postgres: {type(error).__name__}") from error
     except _AWAY as error:
         raise StoreAway(f"postgres: {type(error).__name__}") from error
+    except psycopg.InternalError as error:
+        if error.sqlstate is not None:
+            raise  # the server says so
+        # psycopg's own word for a connection that broke between a command and its answer
+        raise StoreAway(f"postgres: {error}") from error

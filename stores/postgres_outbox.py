@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from domain.entities import OutboxRow
 from stores.postgres_errors import translated
 from stores.postgres_pool import CALL_LIMIT_S, CONNECT
+
+APPLICATION = "photofeed outbox"
+"""How the server's pg_stat_activity names this connection."""
 
 Publish = Callable[[Sequence[OutboxRow]], Awaitable[None]]
 DRAIN_LIMIT_S = 45.0
@@ -73,12 +77,14 @@ class PostgresOutbox:
                     self._connection = await self._connect()
                 try:
                     yield self._connection
-                except asyncio.CancelledError:
+                except (asyncio.CancelledError, psycopg.Error):
                     await self.close()  # in the middle of something: not to be used again
                     raise
 
     async def _connect(self) -> AsyncConnection[TupleRow]:
-        connection = await AsyncConnection.connect(self._dsn, **CONNECT)
+        connection = await AsyncConnection.connect(
+            self._dsn, application_name=APPLICATION, **CONNECT
+        )
         await connection.execute("LISTEN outbox")
         return connection
 

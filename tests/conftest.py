@@ -5,12 +5,9 @@ is the one of `make up`. Tests never clean up: they use fresh ids (tests/fresh.p
 can't meet.
 """
 
-import secrets
 from collections.abc import AsyncIterator
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from domain import settings as tree
 from domain.secrets import Secrets
@@ -18,6 +15,7 @@ from domain.settings import Settings
 from stores import migrate
 from stores.connect import Stores
 from stores.postgres_pool import PostgresPool
+from tests.databases import new_database
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +35,9 @@ async def stores(settings: Settings) -> AsyncIterator[Stores]:
 @pytest.fixture(scope="session")
 async def postgres_dsn(settings: Settings) -> AsyncIterator[str]:
     """A database of this run's own on the real server, migrated: no relay empties its outbox."""
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        dsn = settings.postgres_dsn.rpartition("/")[0] + f"/{name}"
+    with new_database(settings) as dsn:
         await migrate.migrate_postgres(dsn)
         yield dsn
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from domain.entities import OutboxRow
 from domain.errors import StoreAway
 from domain.ports import Outbox
 from stores.memory.graph import MemoryOutbox
-from stores.postgres_outbox import PostgresOutbox
+from stores.postgres_outbox import APPLICATION, PostgresOutbox
 from stores.postgres_pool import PostgresPool
 
 _INSERT = "INSERT INTO outbox (topic, key, payload, headers) VALUES ('t', %s, '', '{\"a\": \"1\"}')"
@@ -143,8 +143,9 @@ async def test_a_cut_connection_is_store_away_once_and_then_made_anew(
     outbox = PostgresOutbox(postgres_dsn)
     await outbox.depth()
     await postgres.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+           WHERE datname = current_database() AND application_name = %s""",
+        (APPLICATION,),
     )
     with pytest.raises(StoreAway):
         await outbox.depth()

@@ -1,27 +1,23 @@
 """Migrations: once each, safe to run again and side by side, and never silently different."""
 
 import asyncio
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from domain.errors import StoreAway
 from domain.settings import Settings
 from stores import migrate
+from tests.databases import new_database
 
 
 @pytest.fixture
 def empty_dsn(settings: Settings) -> Iterator[str]:
     """A new database on the real server."""
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield settings.postgres_dsn.rpartition("/")[0] + f"/{name}"
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(settings) as dsn:
+        yield dsn
 
 
 @pytest.fixture

@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from domain.errors import StoreAway, Transient
+from domain.settings import Settings
 from stores.postgres_pool import PostgresPool
+from tests.databases import new_database
 
 
 @pytest.fixture
-async def pool(postgres_dsn: str) -> AsyncIterator[PostgresPool]:
-    opened = PostgresPool(postgres_dsn)
-    yield opened
-    await opened.close()
+async def pool(settings: Settings) -> AsyncIterator[PostgresPool]:
+    with new_database(settings) as dsn:
+        opened = PostgresPool(dsn)
+        yield opened
+        await opened.close()
 
 
 async def test_after_a_cut_one_call_fails_and_the_rest_work(pool: PostgresPool) -> None:

@@ -19,7 +19,7 @@ from domain.settings import ROOT, Settings
 from stores.kafka_events import KafkaEventLog
 from stores.memory.graph import MemoryOutbox
 from stores.memory.kafka import MemoryEventLog
-from stores.postgres_outbox import PostgresOutbox
+from stores.postgres_outbox import APPLICATION, PostgresOutbox
 from stores.postgres_pool import PostgresPool
 from streams.relay import BATCH, Relay
 from tests.kafka import make_topic, read_all
@@ -144,7 +144,8 @@ async def test_a_cut_connection_to_postgres_loses_nothing(
             await postgres.run(_INSERT, ("t", b"%d" % number))
             await postgres.run(
                 """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+                   WHERE datname = current_database() AND application_name = %s""",
+                (APPLICATION,),
             )
         await _empty(postgres)
     assert sorted({record.key for record in log.records}, key=repr) == [b"%d" % n for n in range(5)]
