@@ -219,7 +219,7 @@ async def test_a_build_that_fails_behind_its_reader_is_begun_again(
         await asyncio.sleep(0.03)
         raise StoreAway("gone fishing")
 
-    life.world.photos.by_user = fail_late  # type: ignore[method-assign] # away, slowly
+    life.world.photos.by_user = fail_late  # type: ignore[method-assign,assignment] # away, slowly
     assert (await life.reader.home(viewer, None, 3)).completeness is Completeness.REBUILDING
     await asyncio.sleep(0.06)
     life.world.photos.by_user = by_user  # type: ignore[method-assign] # back

@@ -266,6 +266,17 @@ async def test_reads_renew_a_feeds_life_and_writes_do_not(stores: Stores, user: 
     assert await stores.redis.ttl(key) > 60
 
 
+async def test_marks_do_not_pile_up(stores: Stores, user: str) -> None:
+    timelines = RedisTimelines(stores.redis, FEED)
+    for _ in range(3):
+        await timelines.begin_build(user)
+    await build(timelines, user, entries(FEED.cap))
+    for each in reversed(entries(50, start=100)):
+        await timelines.push(each, [user])
+    marks = await stores.redis.zrangebyscore(f"feed:{user}", "+inf", "+inf")
+    assert [mark.partition(b":")[0] for mark in marks] == [b"!built", b"!floor"]
+
+
 async def test_a_script_cache_that_was_lost_is_no_error(stores: Stores, user: str) -> None:
     timelines = RedisTimelines(stores.redis, FEED)
     await build(timelines, user, [])
