@@ -13,7 +13,7 @@ from domain.errors import Transient, Unrecoverable
 
 router = APIRouter(tags=["health"])
 
-_PROBE_LIMIT_S = 1.0
+_PROBE_LIMIT_S = 1.5
 _NO_USER, _NO_PHOTO = "u_00000000000", "ph_00000000000"
 _NEEDED = frozenset({"ids", "postgres", "cassandra", "kafka"})
 """Without these nothing can be acknowledged; without the others answers are poorer."""

@@ -16,7 +16,7 @@ from domain.errors import StoreAway, Transient
 from topics.topic import E, Topic
 
 DELIVERY_LIMIT_S = 10.0
-PING_LIMIT_S = 0.8
+PING_LIMIT_S = 1.3
 _POLL_S = 0.5
 _QUIET = logging.getLogger("photofeed.kafka")
 _QUIET.addHandler(logging.NullHandler())
