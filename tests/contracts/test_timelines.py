@@ -273,8 +273,7 @@ async def test_marks_do_not_pile_up(stores: Stores, user: str) -> None:
     await build(timelines, user, entries(FEED.cap))
     for each in reversed(entries(50, start=100)):
         await timelines.push(each, [user])
-    marks = await stores.redis.zrangebyscore(f"feed:{user}", "+inf", "+inf")
-    assert [mark.partition(b":")[0] for mark in marks] == [b"!built", b"!floor"]
+    assert await stores.redis.zcount(f"feed:{user}", "+inf", "+inf") == 2  # built, floor
 
 
 async def test_a_script_cache_that_was_lost_is_no_error(stores: Stores, user: str) -> None:
