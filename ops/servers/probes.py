@@ -8,6 +8,7 @@ from pathlib import Path
 
 _HOST = "127.0.0.1"
 _LIMIT_S = 2.0
+_HEARTBEAT_S = 10.0
 
 
 def exchange(port: int, request: bytes, length: int) -> bytes:
@@ -36,9 +37,13 @@ def http_ok(port: int, path: str) -> bool:
     return http_get(port, path)[0] // 100 == 2  # noqa: PLR2004 - 2xx
 
 
-def heartbeat(file: Path, limit_s: float = 10.0) -> bool:
-    """Whether the process behind a heartbeat file said `ready` within the last `limit_s`."""
-    if time.time() - file.stat().st_mtime > limit_s:
+def heartbeat(file: Path, pid_file: Path) -> bool:
+    """Whether a process said `ready` in its heartbeat file lately, and in this life of its own.
+
+    The pid file is written at every start: an older heartbeat is that of a process now dead.
+    """
+    beaten_at = file.stat().st_mtime
+    if beaten_at < max(time.time() - _HEARTBEAT_S, pid_file.stat().st_mtime):
         return False
     try:
         document = json.loads(file.read_bytes())

@@ -58,6 +58,6 @@ def _beating(run: RunDir, name: str, module: str, *arguments: str) -> Program:
         command=_python(module, *arguments),
         cwd=ROOT,
         environment=environment(run),
-        ready=partial(probes.heartbeat, run.health(name)),
+        ready=partial(probes.heartbeat, run.health(name), run.pid_file(name)),
         stop_s=60,
     )

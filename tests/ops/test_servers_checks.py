@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from domain import settings as settings_module
 from domain.settings import SettingsError
 from ops.errors import Refused
-from ops.servers import preflight
+from ops.servers import preflight, probes
 from ops.servers.program import Program
 
 GIB = 1024**3
@@ -100,3 +101,25 @@ def test_a_wrong_setting_is_named(
         settings_module.load()
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("PHOTOFEED")
+
+
+@pytest.mark.parametrize(
+    ("text", "age_s", "started_s", "ready"),
+    [
+        ('{"ready": true}', 1, 60, True),
+        ('{"ready": false}', 1, 60, False),
+        ('{"ready": tr', 1, 60, False),
+        ('{"ready": true}', 11, 60, False),
+        ('{"ready": true}', 2, 1, False),
+    ],
+    ids=["beats", "not ready", "half written", "stopped beating", "its last life"],
+)
+def test_a_heartbeat_is_fresh_and_of_this_life(
+    tmp_path: Path, text: str, age_s: float, started_s: float, ready: bool
+) -> None:
+    beat, pid = tmp_path / "beat.json", tmp_path / "thing.pid"
+    now = time.time()
+    for file, content, age in ((beat, text, age_s), (pid, "1", started_s)):
+        file.write_text(content)
+        os.utime(file, (now - age, now - age))
+    assert probes.heartbeat(beat, pid) is ready
