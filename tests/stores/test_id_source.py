@@ -1,16 +1,21 @@
 """The id generator on real leases and on a clock that we move."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
 from domain.errors import StoreAway, Transient
 from domain.ids import EPOCH_MS, is_id, read, time_of
+from domain.ports import MachineLeases
+from domain.settings import Settings
 from stores.id_source import IdSource
 from stores.memory.postgres import MemoryMachineLeases
+from stores.migrate import migrate_postgres
 from stores.postgres_leases import PostgresMachineLeases
 from stores.postgres_pool import PostgresPool
+from tests.databases import new_database
 
 
 @dataclass
@@ -138,9 +143,20 @@ async def test_a_jump_of_the_wall_clock_is_followed_after_a_renewal(clock: Clock
     await source.close()
 
 
-async def test_on_real_leases_many_processes_make_different_ids(postgres: PostgresPool) -> None:
-    leases = PostgresMachineLeases(postgres)
-    sources = [IdSource(leases) for _ in range(6)]
+@pytest.fixture
+async def real_leases(settings: Settings) -> AsyncIterator[MachineLeases]:
+    """Leases that no other test holds."""
+    with new_database(settings) as dsn:
+        await migrate_postgres(dsn)
+        pool = PostgresPool(dsn)
+        yield PostgresMachineLeases(pool)
+        await pool.close()
+
+
+async def test_on_real_leases_many_processes_make_different_ids(
+    real_leases: MachineLeases,
+) -> None:
+    sources = [IdSource(real_leases) for _ in range(6)]
     await asyncio.gather(*(source.start() for source in sources))
     await asyncio.gather(*(source.hold() for source in sources))
     ids = [source.next_id("u_") for _ in range(500) for source in sources]
