@@ -12,6 +12,25 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
+class OncePer(logging.Filter):
+    """Lets a library say the same thing once in `window_s`: an outage is not 50 lines a second."""
+
+    def __init__(self, window_s: float = 30.0) -> None:
+        super().__init__()
+        self._window_s = window_s
+        self._said: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to let it through; our own lines always."""
+        if record.name.startswith(("streams", "stores")):
+            return True
+        key = (record.name, record.lineno)
+        due = record.created - self._said.get(key, 0.0) > self._window_s
+        if due:
+            self._said[key] = record.created
+        return due
+
+
 def configure(level: str, **fields: str) -> None:
     """Log at `level` and above with `fields` on every line; libraries from warning on."""
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
@@ -37,9 +56,11 @@ def configure(level: str, **fields: str) -> None:
             ],
         )
     )
+    handler.addFilter(OncePer())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    for package in ("streams", "stores", "domain", "__main__"):
+    for package in ("streams", "stores", "__main__"):
         logging.getLogger(package).setLevel(level.upper())
+    logging.getLogger("streams.faust_app").setLevel(logging.WARNING)  # its tables log as faust does
     structlog.contextvars.bind_contextvars(**fields)
