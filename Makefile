@@ -36,11 +36,12 @@ test: $(INSTALLED) ## all tests on a stack of their own, beside one that may be 
 	$(BIN)/photofeed up; \
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(INSTALLED) ## ruff, mypy strict, import contracts
+lint: $(INSTALLED) ## ruff, mypy strict, import contracts, the docs' picture is current
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m mypy $(PACKAGES) tests $(wildcard bench)
+	@$(BIN)/python -m mypy $(PACKAGES) tests $(if $(wildcard bench/*.py),bench)
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/test_topology.py
 
 docs: $(INSTALLED) ## draw the topology's picture in the README again
 	@$(BIN)/python -m ops.topology_picture
