@@ -18,6 +18,15 @@ from stores.postgres_pool import PostgresPool
 from tests.databases import new_database
 
 
+_LAST = "tests/e2e"
+"""Kills servers: whoever held a connection would see it break."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what kills servers after everything else."""
+    items.sort(key=lambda item: _LAST in item.path.as_posix())
+
+
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     """The settings of the running stack."""

@@ -14,9 +14,14 @@ from domain.settings import Settings
 def new_database(settings: Settings) -> Iterator[str]:
     """The URL of a new, empty database that is dropped at the end."""
     name = sql.Identifier(f"test_{secrets.token_hex(6)}")
+    _execute(settings, sql.SQL("CREATE DATABASE {}").format(name))
+    try:
+        yield settings.postgres_dsn.rpartition("/")[0] + "/" + name.as_string().strip('"')
+    finally:
+        _execute(settings, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+def _execute(settings: Settings, statement: sql.Composed) -> None:
+    """On a connection of its own: the server may have been killed and restarted in between."""
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        try:
-            yield settings.postgres_dsn.rpartition("/")[0] + "/" + name.as_string().strip('"')
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        connection.execute(statement)

@@ -30,7 +30,7 @@ FLAGS = (
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(people: list[dict[str, str]]) -> Iterator[Browser]:  # noqa: ARG001 - the demo before Playwright's loop
     program = shutil.which("chromium")
     assert program, "the browser test needs Debian's package chromium: apt-get install chromium"
     with sync_playwright() as playwright:
