@@ -28,7 +28,7 @@ from streams.faust_app import DurableTables, RawBytes, make_app
 from streams.runtime import logs
 from streams.runtime.health import Heartbeat
 from streams.runtime.lanes import DEPTH, Lanes
-from streams.runtime.metrics import StageMetrics
+from streams.runtime.metrics import StageMetrics, forget_process
 from streams.runtime.record import Record
 from streams.runtime.runner import StageRunner
 from streams.runtime.stage import Recovers, Stage
@@ -36,7 +36,9 @@ from streams.topology import BY_NAME
 
 START_LIMIT_S = 60.0
 FINISH_LIMIT_S = 6.0
-"""For what is in hand at SIGTERM; then as much again, at most, for leaving the group."""
+"""For what is in hand at SIGTERM."""
+LEAVE_LIMIT_S = 3.0
+"""For committing it and for Faust's own stopping; what isn't committed then comes again."""
 SILENCE_LIMIT_S = 60.0
 """Without any answer from the broker and nothing in hand, the process is taken for hung."""
 HAND_LIMIT_S = 900.0
@@ -68,16 +70,17 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is in hand, commit and leave the group."""
         pulse = asyncio.create_task(self._pulse(), name="pulse")
+        pulse.add_done_callback(_die_with)
         async with asyncio.timeout(START_LIMIT_S):
             await self._app.start()
         await stop.wait()
         pulse.cancel()
         finished = await self._lanes.close(FINISH_LIMIT_S)
-        await self._app.consumer.commit()
-        self._heart.stop()
         log.info("worker.stopping", finished=finished)
+        self._heart.stop()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FINISH_LIMIT_S):
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                await self._app.consumer.commit()
                 await self._app.stop()
 
     # --- what the lanes do with each event ------------------------------------------------------
@@ -155,8 +158,14 @@ def die(error: BaseException) -> NoReturn:
     _leave(1)
 
 
+def _die_with(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        die(error)
+
+
 def _leave(code: int) -> NoReturn:
     """Without waiting for the threads of client libraries."""
+    forget_process()
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)

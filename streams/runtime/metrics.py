@@ -4,9 +4,10 @@ With PROMETHEUS_MULTIPROC_DIR in the environment the values live in files there,
 answers for all of them; without it they are this process's own.
 """
 
+import os
 from enum import StrEnum
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, multiprocess
 
 _EVENTS = Counter("photofeed_stage_events", "Events settled.", ("stage", "outcome"))
 _HANDLE = Histogram(
@@ -84,3 +85,9 @@ class RelayMetrics:
         """What the outbox holds."""
         _OUTBOX_ROWS.set(rows)
         _OUTBOX_AGE.set(age_s)
+
+
+def forget_process() -> None:
+    """Take this process's live gauges out of the shared files: it is ending."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call] # the library's

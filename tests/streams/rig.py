@@ -20,7 +20,7 @@ from streams.runtime.stage import Stage
 from topics.plan import Spec
 from topics.topic import Topic
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 def unique(prefix: str) -> str:

@@ -67,12 +67,12 @@ async def test_nothing_is_lost_whatever_ends_the_worker(rig: Rig) -> None:
     rig.start()
     await until((rig.folder / "in-hand").exists)
     rig.send(signal.SIGTERM)
-    assert await rig.ended(10.0) == 0
+    assert await rig.ended(15.0) == 0
     assert journal(rig).count(("ph_0", 160)) == 1  # it finished what was in hand
     rig.start()
     await until(lambda: len(set(journal(rig))) == 200)
     rig.send(signal.SIGTERM)
-    assert await rig.ended(10.0) == 0
+    assert await rig.ended(15.0) == 0
 
     assert effects(rig) == {f"ph_{k}": list(range(k, 200, KEYS)) for k in range(KEYS)}
     assert journal(rig).count(("ph_0", 160)) == 1  # and committed it
