@@ -17,7 +17,6 @@ from stores.connect import Stores
 from stores.postgres_pool import PostgresPool
 from tests.databases import new_database
 
-
 _LAST = "tests/e2e"
 """Kills servers: whoever held a connection would see it break."""
 

@@ -78,7 +78,7 @@ def test_a_feed_shows_pictures_and_takes_a_like(page: Page, people: list[dict[st
     expect(first).to_be_visible()
     image = first.locator("img")
     expect(image).to_have_attribute("alt", re.compile("."))
-    page.wait_for_function("document.querySelector('article img').naturalWidth > 0")
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     like = first.locator("button.like")
     before, pressed = int(like.locator(".likes").inner_text()), like.get_attribute("aria-pressed")
     like.click()
