@@ -9,6 +9,7 @@ from typing import Protocol
 
 from api.best_effort import BestEffort
 from domain import ports
+from domain.clicks import with_click
 from domain.entities import Counts, FeedEntry, Photo, PhotoStatus, User
 from domain.post_json import join_post, person_bytes, post_bytes
 
@@ -60,15 +61,16 @@ class Hydrator:
         keys = [*post_ids, *people]
         get_ready = effort.ask("redis", [None] * len(keys), self._stores.post_cache.get)
         get_hot = effort.ask(
-            "redis", [(None, False)] * len(entries), self._stores.reaction_cache.get
+            "redis", [(None, False, None)] * len(entries), self._stores.reaction_cache.get
         )
         found, hot = await asyncio.gather(get_ready(keys), get_hot(post_ids, viewer_id))
         ready = {key: value for key, value in zip(keys, found, strict=True) if value is not None}
         known = {
             post_id: (counts, liked)
-            for post_id, (counts, liked) in zip(post_ids, hot, strict=True)
+            for post_id, (counts, liked, _) in zip(post_ids, hot, strict=True)
             if counts is not None
         }
+        clicks = {post_id: click for post_id, (*_, click) in zip(post_ids, hot, strict=True)}
         if len(ready) < len(keys) or len(known) < len(post_ids):
             missed = [key for key in keys if key not in ready]
             cold = [post_id for post_id in post_ids if post_id not in known]
@@ -78,14 +80,16 @@ class Hydrator:
             ready |= more
             known |= read
         return [
-            (entry, self._join(entry, ready, known[entry.post_id]))
+            (entry, self._join(entry, ready, known[entry.post_id], clicks[entry.post_id]))
             for entry in entries
             if entry.post_id in ready and entry.author_id in ready
         ]
 
     @staticmethod
-    def _join(entry: FeedEntry, ready: dict[str, bytes], reaction: Reaction) -> bytes:
-        counts, liked = reaction
+    def _join(
+        entry: FeedEntry, ready: dict[str, bytes], counted: Reaction, click: bool | None
+    ) -> bytes:
+        counts, liked = with_click(counted[0], click, liked=counted[1])
         return join_post(ready[entry.post_id], ready[entry.author_id], counts, liked=liked)
 
     async def _bytes(self, missed: Sequence[str], effort: BestEffort) -> dict[str, bytes]:

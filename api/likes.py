@@ -1,4 +1,4 @@
-"""Likes. Kafka's acknowledgement is the commit; the cached set shows the viewer their click."""
+"""Likes. Kafka's acknowledgement is the commit; until it is counted, its viewer sees it."""
 
 from contextlib import suppress
 from typing import Any
@@ -11,6 +11,7 @@ from api.people import Person, people
 from api.posts import live_post
 from api.wire import PAGE, CursorText, Limit, place
 from domain import cursors, ids
+from domain.clicks import with_click
 from domain.entities import Counts
 from domain.errors import Transient
 from topics.catalog import LIKE_CREATED, LIKE_DELETED
@@ -68,8 +69,9 @@ async def likers(
 
 
 async def _change(deps: Deps, request: Request, viewer: str, post_id: str, *, liked: bool) -> Like:
-    """Commit the click, show it to the viewer, and count it in whether or not the stage has."""
+    """Commit the click; the answer is what was counted before, with the click."""
     post = await live_post(deps, post_id)
+    before = await _before(deps, viewer, post_id)
     event_id = deps.stores.ids.next_id()
     topic = _TOPIC[liked]
     event = topic.event(
@@ -81,18 +83,20 @@ async def _change(deps: Deps, request: Request, viewer: str, post_id: str, *, li
         author_id=post.user_id,
     )
     await deps.stores.events.publish(topic, event, trace_headers(request))
-    size: int | None = None
     with suppress(Transient):
-        size = await deps.stores.reaction_cache.put_like(post_id, viewer, liked=liked)
-    if size is None:
-        size = await _counted(deps, viewer, post_id, liked=liked)
-    return Like(post_id=post_id, liked_by_viewer=liked, like_count=size)
+        await deps.stores.reaction_cache.note_click(post_id, viewer, event_id, liked=liked)
+    counts, _ = with_click(before[0], liked, liked=before[1])
+    return Like(post_id=post_id, liked_by_viewer=liked, like_count=counts.likes)
 
 
-async def _counted(deps: Deps, viewer: str, post_id: str, *, liked: bool) -> int:
-    """The durable count, corrected by a click that it doesn't hold yet."""
-    counts, had = Counts(), not liked
+async def _before(deps: Deps, viewer: str, post_id: str) -> tuple[Counts, bool]:
+    """What is counted so far, and whether the viewer is among it: hot, else durable."""
     with suppress(Transient):
-        counts = (await deps.stores.reactions.get_counts([post_id])).get(post_id, counts)
-        had = post_id in await deps.stores.reactions.has_liked([post_id], viewer)
-    return max(int(liked), counts.likes + int(liked) - int(had))
+        [(hot, liked, _)] = await deps.stores.reaction_cache.get([post_id], viewer)
+        if hot is not None:
+            return hot, liked
+    with suppress(Transient):
+        counts = await deps.stores.reactions.get_counts([post_id])
+        had = await deps.stores.reactions.has_liked([post_id], viewer)
+        return counts.get(post_id, Counts()), post_id in had
+    return Counts(), False

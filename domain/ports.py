@@ -4,7 +4,7 @@ Every method is safe to repeat; where a version is taken, an older one than the 
 All of them raise Transient (this call failed) or StoreAway (the server doesn't answer).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from domain.entities import (
@@ -16,6 +16,7 @@ from domain.entities import (
     Notification,
     OutboxRow,
     Photo,
+    Unheld,
     User,
 )
 from schemas.events import Event
@@ -224,11 +225,54 @@ class Photos(Protocol):
         when the photo is deleted or rejected.
         """
 
+    async def revise(self, photo_id: str, change: Callable[[Photo], Photo]) -> Photo | None:
+        """Apply a pure change to a live post, one version newer; the row afterwards.
+
+        The row as it is when nothing changes, None when the post isn't live.
+        """
+
+    async def delete(self, photo_id: str) -> Photo:
+        """Leave a tombstone, by id and by user, that nothing overwrites; twice is once."""
+
+    def scan(self) -> AsyncIterator[Photo]:
+        """All rows, in no order, a few at a time: for operators."""
+
     async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
         """Live posts of a user, newest first, strictly before the cursor; all buckets united."""
 
     async def count_by_user(self, user_id: str) -> int:
         """How many live posts a user has."""
+
+
+class MediaRefs(Protocol):
+    """Which photos need which objects of the media bucket: same bytes are stored once a user.
+
+    Whoever stores an object, or relies on one that is there, holds it first. So an object that is
+    stored and has no holder is nobody's, and may be removed after a while.
+    """
+
+    async def hold(self, user_id: str, hashes: Collection[str], photo_id: str) -> None:
+        """The photo needs these from now on; twice is once. To be called before they are put.
+
+        Raises StoreAway while one of them is being removed: put it when that is over.
+        """
+
+    async def held(self, photo_id: str) -> set[str]:
+        """The hashes that the photo holds."""
+
+    async def release(
+        self, user_id: str, hashes: Collection[str], photo_id: str, now: int
+    ) -> None:
+        """The photo needs these no more; what nobody holds is `unheld` since `now` (ms)."""
+
+    async def unheld(self, before: int, limit: int) -> list[Unheld]:
+        """Up to `limit` objects that lost their last holder before a time (ms), oldest first."""
+
+    async def remove(self, unheld: Unheld, delete: Callable[[], Awaitable[None]]) -> bool:
+        """Call `delete` unless somebody holds the object now; whether it was called.
+
+        Either way it is off the list of the unheld. Raises whatever `delete` raises.
+        """
 
 
 class Reactions(Protocol):
@@ -365,17 +409,26 @@ class PostCache(Protocol):
         """The ready bytes of posts (`ph_…`) or people (`u_…`), None where absent."""
 
     async def put(self, items: Mapping[str, bytes]) -> None:
-        """Keep ready bytes for the TTL, with jitter."""
+        """Fill what is absent, for the TTL with jitter; what is there is newer and stays."""
+
+    async def replace(self, items: Mapping[str, bytes]) -> None:
+        """Keep these whatever is there; no bytes say that there is no such post any more.
+
+        So a reader who read the durable row before it changed can't fill the old one in.
+        """
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Drop them."""
 
 
 class ReactionCache(Protocol):
-    """`likes:{post_id}` sets and `counts:{post_id}`: the hot side of reactions."""
+    """`likes:{post_id}` sets and `counts:{post_id}`: the hot side of reactions.
 
-    async def hint_like(self, post_id: str, user_id: str, *, liked: bool) -> None:
-        """Show the viewer their own click at once; the stage's write is the truth."""
+    The stage count_reactions alone changes a warm set: only it knows whose turn it is.
+    """
+
+    async def note_click(self, post_id: str, user_id: str, event_id: str, *, liked: bool) -> None:
+        """Keep for a few seconds what a viewer clicked; only they see it. The newest event wins."""
 
     async def put_like(self, post_id: str, user_id: str, *, liked: bool) -> int | None:
         """Apply to a warm set and give its size; None when the set is cold."""
@@ -391,8 +444,11 @@ class ReactionCache(Protocol):
 
     async def get(
         self, post_ids: Sequence[str], viewer_id: str
-    ) -> list[tuple[Counts | None, bool]]:
-        """(counts or None when cold, liked by viewer) of each post, in one round trip."""
+    ) -> list[tuple[Counts | None, bool, bool | None]]:
+        """(counts or None when cold, liked by viewer, their click) of each post, in one trip.
+
+        The click is what `note_click` kept: True for a like, None when there is none.
+        """
 
 
 # --- the rest ---------------------------------------------------------------------------------
@@ -446,6 +502,19 @@ class ObjectInfo(Protocol):
     @property
     def etag(self) -> str:
         """Entity tag, without quotes."""
+
+
+class Edge(Protocol):
+    """The cache before the pictures."""
+
+    async def purge(self, paths: Collection[str]) -> None:
+        """Make readers of these URL paths get 404 or 410, and see that they do.
+
+        Raises Transient when one is still served, StoreAway.
+        """
+
+    async def refresh(self, paths: Collection[str]) -> None:
+        """Fetch these URL paths anew for all readers."""
 
 
 class EventLog(Protocol):

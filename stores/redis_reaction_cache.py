@@ -1,7 +1,8 @@
 """The hot side of reactions in Redis: `likes:{post_id}` and `counts:{post_id}` (seed section 7).
 
 A set of likers carries the mark `!whole` when it holds all of them; without it, it is cold and
-nothing may be concluded from it. Both keys live for a while after they were made or read.
+nothing may be concluded from it. Both keys live for a while after they were made or read. A click
+of the last few seconds is in `clicked:{user_id}:{post_id}`, for that user's eyes alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,16 @@ return redis.call('SCARD', KEYS[1]) - 1
 """
 
 
+_NOTE_CLICK = """
+-- ARGV: event id and '1' for a like, ttl in seconds. Event ids sort by time: the newest stays.
+local known = redis.call('GET', KEYS[1])
+if not known or known < ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
+"""
+
+CLICK_TTL_S = 10
+"""Longer than the stage lags behind as a rule; after it, what is counted is shown."""
+
+
 class RedisReactionCache:
     """`domain.ports.ReactionCache` over one Redis. All methods raise StoreAway or Transient."""
 
@@ -41,11 +52,15 @@ class RedisReactionCache:
         self._redis = client
         self._ttl_s = feed.post_ttl_s
         self._put_like = client.register_script(_PUT_LIKE)
+        self._note_click = client.register_script(_NOTE_CLICK)
         self._put_likers = client.register_script(_PUT_LIKERS)
 
-    async def hint_like(self, post_id: str, user_id: str, *, liked: bool) -> None:
-        """Show the viewer their own click at once; the stage's write is the truth."""
-        await self.put_like(post_id, user_id, liked=liked)
+    async def note_click(self, post_id: str, user_id: str, event_id: str, *, liked: bool) -> None:
+        """Keep for a few seconds what a viewer clicked; only they see it. The newest event wins."""
+        with store_errors():
+            await self._note_click(
+                keys=[_clicked(user_id, post_id)], args=[f"{event_id}{liked:d}", CLICK_TTL_S]
+            )
 
     async def put_like(self, post_id: str, user_id: str, *, liked: bool) -> int | None:
         """Apply to a warm set and give its size; None when the set is cold."""
@@ -81,8 +96,8 @@ class RedisReactionCache:
 
     async def get(
         self, post_ids: Sequence[str], viewer_id: str
-    ) -> list[tuple[Counts | None, bool]]:
-        """(counts or None when cold, liked by viewer) of each post, in one round trip.
+    ) -> list[tuple[Counts | None, bool, bool | None]]:
+        """(counts or None when cold, liked by viewer, their click) of each post, in one trip.
 
         A post is cold when its counts or its set of likers are.
         """
@@ -91,15 +106,17 @@ class RedisReactionCache:
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.mget([_counts(post_id) for post_id in post_ids])
+                pipe.mget([_clicked(viewer_id, post_id) for post_id in post_ids])
                 for post_id in post_ids:
                     pipe.smismember(_likes(post_id), [viewer_id, _WHOLE])
                 for post_id in post_ids if renews() else ():
                     pipe.expire(_counts(post_id), self._ttl_s)
                     pipe.expire(_likes(post_id), self._ttl_s)
-                counts, *rest = await pipe.execute()
+                counts, clicks, *rest = await pipe.execute()
+        marks, found = rest[: len(post_ids)], map(_read_click, clicks)
         return [
-            (_read_counts(value), bool(liked)) if value and whole else (None, False)
-            for value, (liked, whole) in zip(counts, rest[: len(post_ids)], strict=True)
+            (_read_counts(value), bool(liked), click) if value and whole else (None, False, click)
+            for value, (liked, whole), click in zip(counts, marks, found, strict=True)
         ]
 
 
@@ -109,6 +126,14 @@ def _likes(post_id: str) -> str:
 
 def _counts(post_id: str) -> str:
     return f"counts:{post_id}"
+
+
+def _clicked(user_id: str, post_id: str) -> str:
+    return f"clicked:{user_id}:{post_id}"
+
+
+def _read_click(value: bytes | None) -> bool | None:
+    return None if value is None else value.endswith(b"1")
 
 
 def _spell(counts: Counts) -> str:

@@ -179,10 +179,12 @@ class MemoryReactionCache:
     def __init__(self) -> None:
         self._likers: dict[str, set[str]] = {}
         self._counts: dict[str, Counts] = {}
+        self._clicks: dict[tuple[str, str], tuple[str, bool]] = {}
 
-    async def hint_like(self, post_id: str, user_id: str, *, liked: bool) -> None:
-        """Show the viewer their own click at once."""
-        await self.put_like(post_id, user_id, liked=liked)
+    async def note_click(self, post_id: str, user_id: str, event_id: str, *, liked: bool) -> None:
+        """Keep what a viewer clicked; the newest event wins."""
+        known = self._clicks.get((post_id, user_id), ("", False))
+        self._clicks[post_id, user_id] = max(known, (event_id, liked))
 
     async def put_like(self, post_id: str, user_id: str, *, liked: bool) -> int | None:
         """Apply to a warm set and give its size; None when the set is cold."""
@@ -209,11 +211,13 @@ class MemoryReactionCache:
 
     async def get(
         self, post_ids: Sequence[str], viewer_id: str
-    ) -> list[tuple[Counts | None, bool]]:
-        """(counts or None when cold, liked by viewer) of each post."""
+    ) -> list[tuple[Counts | None, bool, bool | None]]:
+        """(counts or None when cold, liked by viewer, their click) of each post."""
         return [
-            (self._counts.get(post_id), viewer_id in self._likers[post_id])
-            if post_id in self._likers
-            else (None, False)
+            (
+                self._counts.get(post_id) if post_id in self._likers else None,
+                viewer_id in self._likers.get(post_id, ()),
+                self._clicks.get((post_id, viewer_id), ("", None))[1],
+            )
             for post_id in post_ids
         ]

@@ -1,0 +1,18 @@
+"""A viewer's own click, shown to them before the stage has counted it. Pure."""
+
+from dataclasses import replace
+
+from domain.entities import Counts
+
+
+def with_click(counts: Counts, click: bool | None, *, liked: bool) -> tuple[Counts, bool]:
+    """Counts and `liked` as the viewer should see them.
+
+    Args:
+        counts: what is counted so far.
+        click: what the viewer did last (True for a like), None when that is long ago.
+        liked: whether the viewer is among those counted.
+    """
+    if click is None or click == liked:
+        return counts, liked
+    return replace(counts, likes=max(int(click), counts.likes + (1 if click else -1))), click
