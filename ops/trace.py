@@ -4,7 +4,8 @@ Stages write a line each to `stage.traced`, kept for a day and best effort; the 
 itself is read from its own topic.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from schemas.codec import BadAvro
 from schemas.events import StageTraced, UploadCompleted
 from stores.kafka_admin import KafkaAdmin
 from stores.kafka_reader import Record, partition_of, read
+from streams.topology import BY_NAME
 from topics import catalog as t
 from topics.topic import Topic
 
@@ -38,6 +40,28 @@ def command(photo_id: str, as_json: bool) -> None:
         raise Refused(f"no stage knows {photo_id}")
     document = {"photo_id": photo_id, "stages": [line for _, line in stages]}
     show(document, as_json, "stages")
+
+
+def stage_times(settings: Settings, photo_ids: Collection[str]) -> Mapping[str, list[float]]:
+    """What each record of these photos' ways took in each stage: wait and work, milliseconds.
+
+    One reading of the topic from the oldest of the photos to its present end. Stages come in the
+    pipeline's order. Raises StoreAway, Transient.
+    """
+    if not photo_ids:
+        return {}
+    bootstrap, wanted = settings.address("kafka"), set(photo_ids)
+    admin = KafkaAdmin(bootstrap)
+    places = [(t.STAGE_TRACED.name, each) for each in range(t.STAGE_TRACED.partitions)]
+    first = admin.at_time(places, min(map(ids.time_of, wanted)))
+    ends = admin.ends(places)
+    ranges = {place: (first[place], ends[place]) for place in places if first[place] >= 0}
+    took: defaultdict[str, list[float]] = defaultdict(list)
+    for record in read(bootstrap, ranges):
+        traced = _decoded(t.STAGE_TRACED, record)
+        if traced is not None and traced.photo_id in wanted:
+            took[traced.stage].append(traced.wait_ms + traced.work_ms)
+    return {stage: took[stage] for stage in BY_NAME if stage in took}
 
 
 def _lines(settings: Settings, photo_id: str) -> Iterator[tuple[int, dict[str, Any]]]:

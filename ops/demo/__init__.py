@@ -1,6 +1,7 @@
 """`photofeed demo`: real photographs from upload to every follower's feed, checked at the end."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from domain import settings as settings_module
+from domain.errors import Transient
 from domain.settings import Settings
 from ops import up
 from ops.demo import report as reports
@@ -23,6 +25,7 @@ from ops.demo.run import Outcome, Show, perform
 from ops.errors import Refused
 from ops.output import json_option, print_json
 from ops.photos import make_uploads
+from ops.trace import stage_times
 
 _KILL_PERIOD_S = 4.0
 _COLUMNS = (
@@ -66,6 +69,9 @@ def run(settings: Settings, show: Show, seed: int, kill: Sequence[str] = ()) -> 
         if kill:
             show.pace_s = _KILL_PERIOD_S * (len(kill) + 1) / len(show.files)
         outcome = _perform(settings, show, kill)
+    with contextlib.suppress(Transient):  # traces are best effort
+        took = stage_times(settings, show.posts.values())
+        show.measured.stages = {stage: reports.spread(times) for stage, times in took.items()}
     report = reports.document(outcome.verdict, show.measured, _cast(show), outcome.wrong_counts) | {
         "seconds": round(time.time() - began, 1),
         "killed": list(kill),
@@ -77,8 +83,9 @@ def run(settings: Settings, show: Show, seed: int, kill: Sequence[str] = ()) -> 
     console.print(
         f"\nSee it: {settings.url('api')}/app/  (sign in as [bold]{first['username']}[/bold], "
         f"password [bold]{first['password']}[/bold]; everyone's: "
-        f"{settings.run_dir / 'demo-people.json'})",
+        f"{os.path.relpath(settings.run_dir / 'demo-people.json')})",
         highlight=False,
+        soft_wrap=True,
     )
     return report
 

@@ -71,12 +71,13 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     ):
         times.add_row(label, f"{report[key]['p50']:.0f}", f"{report[key]['p99']:.0f}")
     for stage, figures in report["stages_ms"].items():
-        times.add_row(f"  {stage}", f"{figures['p50']:.0f}", f"{figures['p99']:.0f}")
+        times.add_row(f"  {stage} (wait + work)", f"{figures['p50']:.0f}", f"{figures['p99']:.0f}")
     console.print(times)
     console.print(
         f"{report['photos']} photos by {report['users']} people, {report['follows']} follows: "
         f"{report['deliveries_seen']} of {report['deliveries_expected']} deliveries seen, "
-        f"lost {report['lost']}, ghosts {report['ghosts']}, duplicates {report['duplicates']}"
+        f"lost {report['lost']}, ghosts {report['ghosts']}, duplicates {report['duplicates']}",
+        soft_wrap=True,
     )
     for line in report["wrong_counts"]:
-        console.print(f"wrong count: {line}")
+        console.print(f"wrong count: {line}", soft_wrap=True)

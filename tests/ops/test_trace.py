@@ -1,5 +1,9 @@
 """`photofeed trace`: one photo's way, in order."""
 
+import asyncio
+
+from domain.settings import Settings
+from ops.trace import stage_times
 from schemas.events import StageTraced
 from stores.connect import Stores
 from stores.kafka_admin import KafkaAdmin
@@ -52,6 +56,16 @@ async def test_keys_are_looked_for_where_producers_put_them(
         before = admin.ends([place])[place]
         await write(stores, photo_id, "process_photo", now_ms())
         assert admin.ends([place])[place] > before
+
+
+async def test_times_of_several_photos_are_read_at_once(stores: Stores, settings: Settings) -> None:
+    photos = [fresh_id("ph_") for _ in range(3)]
+    for photo_id in (*photos, fresh_id("ph_")):
+        for stage in ("publish_post", "process_photo"):
+            await write(stores, photo_id, stage, now_ms())
+    took = await asyncio.to_thread(stage_times, settings, photos)
+    assert list(took.items()) == [("process_photo", [33.0] * 3), ("publish_post", [33.0] * 3)]
+    assert await asyncio.to_thread(stage_times, settings, ()) == {}
 
 
 def test_a_photo_nobody_knows_is_one_line() -> None:
