@@ -237,6 +237,9 @@ class Photos(Protocol):
     def scan(self) -> AsyncIterator[Photo]:
         """All rows, in no order, a few at a time: for operators."""
 
+    async def own_by_sha256(self, user_id: str, sha256: str) -> Photo | None:
+        """The user's live post that was last published from these bytes (hex), None without one."""
+
     async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
         """Live posts of a user, newest first, strictly before the cursor; all buckets united."""
 

@@ -69,13 +69,20 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What decoding gave: `width` and `height` are the upright original's."""
+    """What decoding gave: `width` and `height` are the upright original's.
+
+    Attributes:
+        sha256: of the upload's bytes, hexadecimal.
+        phash: perceptual hash of the `feed` rendition before coding (domain/phash.py), hexadecimal;
+            "" for a picture with too little detail.
+    """
 
     width: int
     height: int
     variants: tuple[Variant, ...]
     placeholder: str
     sha256: str
+    phash: str
 
 
 class Decoder(Protocol):

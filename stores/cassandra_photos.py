@@ -54,6 +54,9 @@ LIMIT ? ALLOW FILTERING"""
 _COUNT_BY_USER = """
 SELECT COUNT(*) AS posts FROM posts_by_user
 WHERE user_id = ? AND bucket = ? AND deleted = false ALLOW FILTERING"""
+_INSERT_BY_SHA256 = """
+INSERT INTO photos_by_user_sha256 (user_id, sha256, photo_id) VALUES (?, ?, ?) USING TIMESTAMP ?"""
+_SELECT_BY_SHA256 = "SELECT photo_id FROM photos_by_user_sha256 WHERE user_id = ? AND sha256 = ?"
 _INSERT_HOT = "INSERT INTO hot_users (user_id, since) VALUES (?, ?) IF NOT EXISTS"
 _SELECT_HOT = "SELECT since FROM hot_users WHERE user_id = ?"
 
@@ -115,7 +118,17 @@ class CassandraPhotos:
             return None
         key = (post.user_id, stored.bucket, post.published_at, post.photo_id)
         await self._session.execute(_INSERT_BY_USER, (*key, post.version, post.version))
+        if post.sha256:
+            own = (post.user_id, post.sha256, post.photo_id, post.published_at)
+            await self._session.execute(_INSERT_BY_SHA256, own)
         return post
+
+    async def own_by_sha256(self, user_id: str, sha256: str) -> Photo | None:
+        """The user's live post that was last published from these bytes, None without one."""
+        key = (checked_id(user_id, "u_"), sha256)
+        rows = await self._session.execute(_SELECT_BY_SHA256, key)
+        photo = await self.get(rows[0].photo_id) if rows else None
+        return photo if photo and photo.status is PhotoStatus.PUBLISHED else None
 
     async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
         """Live posts, newest first, strictly before the cursor; all buckets united."""

@@ -130,7 +130,7 @@ def _work(file: IO[bytes], job: wire.Job) -> tuple[wire.Done | wire.Refused, lis
         wire.VariantHead(variant.name, variant.width, variant.height, len(variant.data))
         for variant in picture.variants
     )
-    done = wire.Done(picture.width, picture.height, picture.placeholder, heads)
+    done = wire.Done(picture.width, picture.height, picture.placeholder, picture.phash, heads)
     return done, [variant.data for variant in picture.variants]
 
 

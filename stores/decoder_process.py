@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,12 +21,15 @@ from domain.renditions import Rejected, Rendered, Size, Variant
 from stores import decoder_wire as wire
 from stores.sandbox import Limits
 
+PROGRAM = ("-m", "stores.decoder_child")
+"""What the interpreter runs as a zygote."""
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _START_LIMIT_S: Final = 30.0
 _STOP_LIMIT_S: Final = 10.0
 _MAX_VARIANT_BYTES: Final = 4 << 20
 _MAX_PLACEHOLDER: Final = 64
 _HASH_BLOCK_BYTES: Final = 1 << 20
+_PHASH: Final = re.compile("([0-9a-f]{64})?")
 _BOUNDS: Final = {
     "thumbnail": r.THUMBNAIL_SIDE,
     "feed": r.FEED_BOUND,
@@ -41,7 +45,7 @@ class Zygote:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [
-                    *(sys.executable, "-m", "stores.decoder_child"),
+                    *(sys.executable, *PROGRAM),
                     *(str(theirs.fileno()), msgspec.json.encode(limits).decode()),
                 ],
                 cwd=_ROOT,
@@ -151,13 +155,15 @@ class Worker:
         sizes = [head.size_bytes for head in done.variants]
         if names != r.VARIANT_NAMES or not all(0 < size < _MAX_VARIANT_BYTES for size in sizes):
             raise Transient("the decoder answered out of bounds")
-        if len(done.placeholder) > _MAX_PLACEHOLDER or min(done.width, done.height) < 1:
+        if len(done.placeholder) > _MAX_PLACEHOLDER or not _PHASH.fullmatch(done.phash):
+            raise Transient("the decoder answered out of bounds")
+        if min(done.width, done.height) < 1:
             raise Transient("the decoder answered out of bounds")
         variants = tuple(
             self._variant(head.name, (head.width, head.height), head.size_bytes, deadline)
             for head in done.variants
         )
-        return Rendered(done.width, done.height, variants, done.placeholder, sha256)
+        return Rendered(done.width, done.height, variants, done.placeholder, sha256, done.phash)
 
     def _variant(self, name: r.VariantName, size: Size, length: int, deadline: float) -> Variant:
         """The next variant of the stream: a plain JPEG of the size it is said to have."""

@@ -43,6 +43,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     width: int
     height: int
     placeholder: str
+    phash: str
     variants: tuple[VariantHead, ...]
 
 

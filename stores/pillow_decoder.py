@@ -17,6 +17,7 @@ from PIL import AvifImagePlugin, Image, ImageCms
 
 from domain import renditions as r
 from domain.image_bytes import is_cut_short, same_family, sniff
+from domain.phash import pdq
 from domain.renditions import Focus, Rejected, Size, Variant
 from domain.thumbhash import thumbhash
 
@@ -59,6 +60,7 @@ class Picture:
     height: int
     variants: tuple[Variant, ...]
     placeholder: str
+    phash: str
 
 
 def render(file: IO[bytes], declared_type: str, focus: Focus | None) -> Picture:
@@ -176,7 +178,7 @@ def _transform(profile: bytes, mode: str) -> Callable[[Image.Image], Image.Image
 
 
 def _variants(original: Size, image: Image.Image, focus: Focus | None) -> Picture:
-    """The chain: working size → full → feed → thumbnail and placeholder."""
+    """The chain: working size → full → feed → thumbnail, placeholder and perceptual hash."""
     full = _scaled(image, r.fitted(original, r.FULL_BOUND))
     feed = _scaled(full, r.fitted(original, r.FEED_BOUND))
     side = r.thumbnail_side(original)
@@ -189,6 +191,7 @@ def _variants(original: Size, image: Image.Image, focus: Focus | None) -> Pictur
         *original,
         (_encoded("thumbnail", thumbnail), _encoded("feed", feed), _encoded("full", full)),
         thumbhash(np.asarray(tiny)),
+        pdq(np.asarray(feed)),
     )
 
 

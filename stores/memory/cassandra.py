@@ -56,6 +56,12 @@ class MemoryPhotos:
         """How many live posts a user has."""
         return len(self._live(user_id))
 
+    async def own_by_sha256(self, user_id: str, sha256: str) -> Photo | None:
+        """The user's live post that was last published from these bytes."""
+        same = [self.rows[e.post_id] for e in self._live(user_id)]
+        same = [row for row in same if row.sha256 == sha256]
+        return max(same, key=lambda row: (row.published_at or 0, row.photo_id), default=None)
+
     def _live(self, user_id: str) -> list[FeedEntry]:
         checked_id(user_id, "u_")
         return [

@@ -246,3 +246,18 @@ async def test_the_buckets_of_a_hot_person_are_united_in_order(stores: Stores) -
     assert await photos.count_by_user(user_id) == 14
     assert await photos.publish(processed(late[0]), now) == late[0]
     assert await photos.count_by_user(user_id) == 14
+
+
+async def test_ones_own_live_post_is_found_by_its_bytes(photos: Photos) -> None:
+    user_id, sha256 = fresh_id("u_"), fresh_id().encode().hex()
+    photo = replace(awaited(user_id), sha256=sha256)
+    await photos.add(photo)
+    assert await photos.own_by_sha256(user_id, sha256) is None
+    first = await photos.publish(replace(processed(photo), sha256=sha256), now_ms())
+    assert await photos.own_by_sha256(user_id, sha256) == first
+    assert await photos.own_by_sha256(fresh_id("u_"), sha256) is None
+    assert await photos.own_by_sha256(user_id, sha256[:-2]) is None
+    again = replace(awaited(user_id), sha256=sha256)
+    await photos.add(again)
+    second = await photos.publish(replace(processed(again), sha256=sha256), now_ms() + 1)
+    assert await photos.own_by_sha256(user_id, sha256) == second

@@ -17,6 +17,7 @@ from streams.process_photo import ProcessPhoto
 from tests.fresh import fresh_id, now_ms
 
 BYTES = b"as good as a photo"
+PHASH = "0f" * 32
 UPLOADS = Uploads()
 
 
@@ -36,7 +37,8 @@ class ToyDecoder:
             Variant("feed", b"medium", 640, 480),
             Variant("full", b"large", 1080, 810),
         )
-        return Rendered(4000, 3000, variants, "cGxhY2Vob2xkZXI", hashlib.sha256(BYTES).hexdigest())
+        sha256 = hashlib.sha256(BYTES).hexdigest()
+        return Rendered(4000, 3000, variants, "cGxhY2Vob2xkZXI", sha256, PHASH)
 
 
 class Scene:
