@@ -8,7 +8,7 @@ from domain.ids import WIDTH
 from schemas.events import CommentCreated, Event, FollowCreated, LikeCreated
 
 Noticed = LikeCreated | CommentCreated | FollowCreated
-_NAME = re.compile(r"(?<![\w@.])@([A-Za-z0-9_](?:[A-Za-z0-9_.]*[A-Za-z0-9_])?)")
+_NAME = re.compile(r"(?<![\w@.])@([A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)")
 MENTIONS = 20
 """Names of one comment that are looked up; the rest is taken for spam."""
 

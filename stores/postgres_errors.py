@@ -7,7 +7,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from domain.errors import StoreAway, Transient
+from domain.errors import Reason, StoreAway, Transient, Unrecoverable
 
 _MAY_WORK = (
     pg.SerializationFailure,
@@ -23,7 +23,8 @@ _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClos
 def translated() -> Iterator[None]:
     """Raise Transient for a conflict or a slow statement, StoreAway when nobody answers.
 
-    Anything else (a wrong statement, a broken constraint) passes: it is a bug here or there.
+    A value that no column holds (a NUL in a text, a number out of range) came from outside and can
+    never work: Unrecoverable(invalid_event). Anything else (a wrong statement, a broken constraint) passes: it is a bug here or there.
     """
     try:
         yield
@@ -31,6 +32,8 @@ def translated() -> Iterator[None]:
         raise Transient(f"postgres: {type(error).__name__}") from error
     except _AWAY as error:
         raise StoreAway(f"postgres: {type(error).__name__}") from error
+    except psycopg.DataError as error:
+        raise Unrecoverable(Reason.INVALID_EVENT, f"postgres: {error}") from error
     except psycopg.InternalError as error:
         if error.sqlstate is not None:
             raise  # the server says so

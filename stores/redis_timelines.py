@@ -23,6 +23,7 @@ from domain.entities import Cursor, FeedEntry
 from domain.feed import entry_of, member, older, place, truncation
 from domain.settings import Feed
 from stores import redis_timeline_scripts as lua
+from stores.checks import checked_id
 from stores.redis_client import store_errors
 
 _PIPELINE = 1000  # commands on their way at once: a bounded reply buffer on both sides
@@ -51,7 +52,12 @@ class RedisTimelines:
         self._remove = client.register_script(lua.REMOVE_AUTHOR)
 
     async def push(self, entry: FeedEntry, user_ids: Sequence[str]) -> int:
-        """Add to each feed that exists (built or building); twice is once; how many exist."""
+        """Add to each feed that exists (built or building); twice is once; how many exist.
+
+        Raises Unrecoverable(invalid_event) for malformed ids: members have one width.
+        """
+        checked_id(entry.post_id, "ph_")
+        checked_id(entry.author_id, "u_")
         tail = (*self._limits, entry.published_at, member(entry))
         exist = 0
         for start in range(0, len(user_ids), _PIPELINE):

@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.entities import Cursor, FeedEntry
+from domain.errors import Unrecoverable
 from domain.feed import place
 from domain.ids import spell
 from domain.ports import Timelines
@@ -284,3 +285,12 @@ async def test_a_script_cache_that_was_lost_is_no_error(stores: Stores, user: st
     await stores.redis.script_flush()
     await timelines.add_entries(user, [entry(2, 2)])
     assert len(await read(timelines, user)) == 2
+
+
+async def test_what_is_no_post_never_gets_into_a_feed(stores: Stores, user: str) -> None:
+    timelines = RedisTimelines(stores.redis, FEED)
+    await build(timelines, user, [])
+    for bad in (FeedEntry(1, "x", AUTHORS[0]), FeedEntry(1, f"ph_{spell(1)}", "a\0b")):
+        with pytest.raises(Unrecoverable):
+            await timelines.push(bad, [user])
+    assert await read(timelines, user) == []

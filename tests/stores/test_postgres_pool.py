@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from domain.errors import StoreAway, Transient
+from domain.errors import Reason, StoreAway, Transient, Unrecoverable
 from domain.settings import Settings
 from stores.postgres_pool import PostgresPool
 from tests.databases import new_database
@@ -110,3 +110,12 @@ async def test_a_caller_who_gives_up_leaves_a_working_pool(pool: PostgresPool) -
     await asyncio.gather(*calls, return_exceptions=True)
     async with asyncio.timeout(5):
         assert await pool.tuples("SELECT 1") == [(1,)]
+
+
+@pytest.mark.parametrize("value", ["a\0b", 2**70])
+async def test_a_value_that_no_column_holds_is_unrecoverable(
+    pool: PostgresPool, value: object
+) -> None:
+    with pytest.raises(Unrecoverable) as raised:
+        await pool.tuples("SELECT %s::text::bigint", (value,))
+    assert raised.value.reason is Reason.INVALID_EVENT

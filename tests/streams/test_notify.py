@@ -64,6 +64,7 @@ def test_the_id_is_the_events_own_number_so_a_retry_makes_the_same() -> None:
 def test_names_are_found_where_people_write_them() -> None:
     text = "@Ana, (@ben_2) mail me@cleo.org @d.e. @ana @@no"
     assert mentioned(text) == ("ana", "ben_2", "d.e")
+    assert mentioned("@mary-ann: hi, @x- @y.") == ("mary-ann", "x", "y")
 
 
 @given(st.text())
