@@ -24,7 +24,8 @@ def translated() -> Iterator[None]:
     """Raise Transient for a conflict or a slow statement, StoreAway when nobody answers.
 
     A value that no column holds (a NUL in a text, a number out of range) came from outside and can
-    never work: Unrecoverable(invalid_event). Anything else (a wrong statement, a broken constraint) passes: it is a bug here or there.
+    never work: Unrecoverable(invalid_event). Anything else (a wrong statement, a broken constraint)
+    passes: it is a bug here or there.
     """
     try:
         yield
