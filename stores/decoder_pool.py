@@ -23,7 +23,7 @@ from domain.errors import Transient
 from domain.renditions import Focus, Rejected, Rendered
 from stores.decoder_process import Worker, Zygote
 from stores.decoder_wire import Job
-from stores.sandbox import NETWORK_BARRIERS, Limits
+from stores.sandbox import Limits
 
 _SPOILING: Final = frozenset({"decode_memory", "decode_timeout"})
 """After these a process is not used again."""
@@ -41,7 +41,8 @@ class PoolLimits:
     """How much a pool may use. `child` holds for each process.
 
     `job_s` is wall-clock time and generous, for a busy machine is no reason to refuse a photo: it
-    ends what hangs. What computes too long is ended by `child.cpu_s`.
+    ends what hangs. What computes too long is ended by `child.cpu_s`. Without
+    `require_isolation` a protection that the kernel refuses is only logged.
     """
 
     processes: int = 2
@@ -133,10 +134,10 @@ class DecoderPool:
             fresh = self._zygote is None
             self._zygote = self._zygote or Zygote(self._limits.child)
             worker = self._zygote.fork()
-        if self._limits.require_isolation and NETWORK_BARRIERS.issubset(worker.missing):
+        if self._limits.require_isolation and worker.missing:
             worker.close()
             raise DecoderError(
-                f"decoders can't be cut off here: no {', no '.join(worker.missing)}; "
+                f"decoders can't be locked in here: no {', no '.join(worker.missing)}; "
                 "PHOTOFEED_DECODER__REQUIRE_ISOLATION=false decodes all the same"
             )
         if worker.missing and fresh:

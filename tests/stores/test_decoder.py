@@ -21,9 +21,9 @@ from PIL import Image
 from domain.errors import Transient
 from domain.renditions import Rejected
 from ops.photos import photographs
+from stores import decoder_process, landlock, pillow_decoder
 from stores import decoder_wire as wire
-from stores import pillow_decoder
-from stores.decoder_pool import DecoderPool, PoolLimits
+from stores.decoder_pool import DecoderError, DecoderPool, PoolLimits
 from stores.sandbox import Limits
 
 ROOT = Path(__file__).parents[2]
@@ -276,33 +276,103 @@ async def test_a_decoder_inherits_no_descriptor_and_no_secret(
 
 
 _FORBIDDEN = """
-import os, socket, sys
+import ctypes, os, resource, signal, socket, sys
+from stores import seccomp
 from stores.sandbox import Limits, lock_down
+
+inherited = socket.socket()  # was open before: only what it may do is left to refuse
+victim = int(sys.argv[2])
+if "no filter" in sys.argv:
+    seccomp.refuse_other_calls = lambda: True
 lock_down(Limits())
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(number, *arguments):
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
 attempts = {
-    "socket": socket.socket,
-    "fork": os.fork,
-    "exec": lambda: os.execv("/bin/true", ["true"]),
     "open": lambda: open("/etc/hostname"),
-    "kill": lambda: os.kill(os.getppid(), 0),
+    "create": lambda: open("/tmp/sandbox-test", "x"),
+    "list": lambda: os.listdir("/"),
+    "unlink": lambda: os.unlink(sys.argv[3]),
+    "memfd": lambda: os.memfd_create("x"),
+    "socket": socket.socket,
+    "connect": lambda: inherited.connect(("127.0.0.1", int(sys.argv[1]))),
+    "fork": lambda: os.fork() or os._exit(0),
+    "exec": lambda: os.execv("/bin/true", ["true"]),
+    "kill": lambda: os.kill(victim, signal.SIGKILL),
+    "parent": lambda: os.kill(os.getppid(), signal.SIGKILL),
+    "ptrace": lambda: call(101 if os.uname().machine == "x86_64" else 117, 16, victim, 0, 0),
+    "x32": lambda: call(0x40000000 | 39),
+    "sibling's limits": lambda: resource.prlimit(victim, resource.RLIMIT_CPU, (1, 1)),
     "root": lambda: os.setuid(0),
+    "namespace": lambda: call(272 if os.uname().machine == "x86_64" else 97, 0x10000000),
 }
 for name, attempt in attempts.items():
     try:
         attempt()
-    except PermissionError:
-        print(name)
+    except OSError:
+        print(name, "refused")
+    else:
+        print(name, "works")
 """
 
 
+def _attempts(*options: str) -> dict[str, str]:
+    """What each attempt of a locked-down process came to, by its name."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        tempfile.NamedTemporaryFile() as file,
+        subprocess.Popen(["sleep", "60"]) as victim,  # noqa: S607 - whatever sleep there is
+    ):
+        port = str(server.getsockname()[1])
+        done = subprocess.run(  # noqa: S603 - the lines above
+            [sys.executable, "-c", _FORBIDDEN, port, str(victim.pid), file.name, *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert runs(victim.pid)
+        victim.kill()
+    assert done.returncode == 0, done.stderr
+    return dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+
+
 def test_a_locked_down_process_has_no_network_file_process_or_way_back() -> None:
-    done = subprocess.run(  # noqa: S603 - the lines above
-        [sys.executable, "-c", _FORBIDDEN], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    refused = set(done.stdout.split())
-    assert refused >= {"socket", "fork", "exec", "open", "kill"}, done.stderr
-    if os.geteuid() == 0:
-        assert "root" in refused
+    results = _attempts()
+    assert len(results) == 16
+    assert set(results.values()) == {"refused"}, results
+
+
+@pytest.mark.skipif(landlock.version() < 6, reason="this kernel's Landlock knows no signals")
+def test_without_the_call_filter_landlock_still_refuses() -> None:
+    results = _attempts("no filter")
+    refused = {name for name, result in results.items() if result == "refused"}
+    assert refused >= {"open", "create", "list", "unlink", "connect", "exec", "kill", "parent"}
+
+
+@pytest.mark.parametrize("missing", ["landlock.restrict", "seccomp.refuse_other_calls"])
+async def test_without_a_protection_nothing_is_decoded(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weak = f"from stores import landlock, seccomp; {missing} = lambda: 0"
+    monkeypatch.setattr(decoder_process, "PROGRAM", ("-c", _WEAK.format(weak)))
+    async with pool_of() as pool:
+        with pytest.raises(DecoderError, match="REQUIRE_ISOLATION"):
+            await pool.render(JPEG, "image/jpeg", None)
+    async with pool_of(require_isolation=False) as pool:
+        assert (await pool.render(JPEG, "image/jpeg", None)).width == 640
+
+
+_WEAK = """
+import sys, msgspec
+{}
+from stores.decoder_child import main
+from stores.sandbox import Limits
+main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Limits))
+"""
 
 
 async def test_closing_leaves_no_process() -> None:
