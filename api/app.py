@@ -20,6 +20,7 @@ from api import (
     likes,
     notifications,
     openapi,
+    own_posts,
     page,
     photos,
     posts,
@@ -39,7 +40,7 @@ from domain.settings import Settings
 from stores.connect import Stores
 
 _START_PAUSE_S = 1.0
-_PRIVATE = (follows, photos, posts, likes, comments, hashtags, notifications)
+_PRIVATE = (follows, photos, posts, own_posts, likes, comments, hashtags, notifications)
 _log = structlog.get_logger()
 
 

@@ -82,7 +82,7 @@ class Hydrator:
         return [
             (entry, self._join(entry, ready, known[entry.post_id], clicks[entry.post_id]))
             for entry in entries
-            if entry.post_id in ready and entry.author_id in ready
+            if ready.get(entry.post_id) and ready.get(entry.author_id)  # no bytes: it is gone
         ]
 
     @staticmethod

@@ -29,6 +29,8 @@ from stores.connect import Stores
 _FRESH_S = 2.0
 _KEPT = 10_000
 _NOT_MODIFIED, _PARTIAL, _UNSATISFIABLE = 304, 206, 416
+_REFRESH = "x-refresh"
+"""Set by the edge's internal listener alone: its public one passes no header on."""
 _RANGE = re.compile(r"bytes=(\d{0,12})-(\d{0,12})")
 
 Read = Callable[[str], Awaitable[Photo | None]]
@@ -47,10 +49,16 @@ class FreshRows:
         read_at, photo = self._rows.get(photo_id, (float("-inf"), None))
         if photo is not None and self._clock() - read_at < _FRESH_S:
             return photo
+        return await self.now(photo_id)
+
+    async def now(self, photo_id: str) -> Photo | None:
+        """The row as it is now. An older reading that comes back later doesn't replace it."""
         self._rows.pop(photo_id, None)
+        began = self._clock()
         found = await self._read(photo_id)
-        if found is not None and found.status is PhotoStatus.PUBLISHED:
-            self._rows[photo_id] = (self._clock(), found)
+        read_at, _ = self._rows.get(photo_id, (float("-inf"), None))
+        if found is not None and found.status is PhotoStatus.PUBLISHED and read_at <= began:
+            self._rows[photo_id] = (began, found)
             if len(self._rows) > _KEPT:
                 self._rows.popitem(last=False)
         return found
@@ -63,17 +71,16 @@ def create_shield(settings: Settings, stores: Stores) -> Starlette:
 
     async def picture(request: Request) -> Response:
         content_hash = request.path_params["hash"]
-        photo = await _live(rows, request.path_params["photo_id"])
-        if (request.path_params["name"], content_hash) not in {
-            (variant.name, variant.hash) for variant in photo.variants
-        }:
-            raise not_found("picture")
+        refreshes = _REFRESH in request.headers
+        photo = await _shown(rows.now if refreshes else rows.get, request)
         if names(request.headers.get("if-none-match", ""), content_hash):
             return Response(status_code=_NOT_MODIFIED, headers=_headers(content_hash))
         try:
             data = await stores.objects.get(bucket, object_key(photo.user_id, content_hash))
         except Unrecoverable:
             raise not_found("picture") from None
+        # Deleted while the bytes were read? The edge would keep the picture behind the purge.
+        await _shown(rows.now, request)
         return ranged(request.headers, data, content_hash)
 
     async def live(_: Request) -> Response:
@@ -113,12 +120,18 @@ def ranged(asked: Headers, data: bytes, content_hash: str) -> Response:
     return Response(part, status_code=_PARTIAL, headers=headers, media_type="image/jpeg")
 
 
-async def _live(rows: FreshRows, photo_id: str) -> Photo:
-    """The post's row. Raises Problem: 410 for a deleted one, 404 for what never was public."""
-    photo = await rows.get(photo_id) if ids.is_id(photo_id, "ph_") else None
+async def _shown(read: Read, request: Request) -> Photo:
+    """The row of a post that has this picture.
+
+    Raises Problem: 410 for a deleted post, 404 for a picture that isn't one of its present ones.
+    """
+    photo_id, *picture = (request.path_params[part] for part in ("photo_id", "name", "hash"))
+    photo = await read(photo_id) if ids.is_id(photo_id, "ph_") else None
     if photo is not None and photo.status is PhotoStatus.DELETED:
         raise Problem(GONE, headers={"Cache-Control": "max-age=60"})
     if photo is None or photo.status is not PhotoStatus.PUBLISHED:
+        raise not_found("picture")
+    if picture not in [[variant.name, variant.hash] for variant in photo.variants]:
         raise not_found("picture")
     return photo
 

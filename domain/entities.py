@@ -77,6 +77,15 @@ class Photo:
     version: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Unheld:
+    """An object of the media bucket that no photo needs any more, since a time."""
+
+    since: int
+    user_id: str
+    hash: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class FeedEntry:
     """One post in a feed; entries sort by (published_at, post_id), newest is greatest."""

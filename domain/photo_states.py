@@ -3,11 +3,18 @@
 awaiting_upload → processing → published → deleted, and rejected from the first two. Each step gives
 the row to store, one version newer, or None when the stored state does not allow it: so a repeated
 or late call changes nothing (contract: GET /photos/{id}/status).
+
+A deletion is final, so its version needn't be the next one: it is the greatest there is. Whoever
+deletes knows it without asking the row, and whatever edit is on its way has a smaller one.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from domain.entities import Photo, PhotoStatus
+
+DELETED_VERSION = 1 << 62
+"""Of every tombstone: row, event, search document. No step after it makes a newer one (I3)."""
 
 _UNDECIDED = (PhotoStatus.AWAITING_UPLOAD, PhotoStatus.PROCESSING)
 
@@ -52,4 +59,28 @@ def published(stored: Photo, processed: Photo, now: int) -> Photo | None:
         variants=processed.variants,
         published_at=now,
         version=stored.version + 1,
+    )
+
+
+def revised(stored: Photo, change: Callable[[Photo], Photo]) -> Photo | None:
+    """A live post's words or variants change; None when nothing does, or it is not live."""
+    if stored.status is not PhotoStatus.PUBLISHED:
+        return None
+    changed = change(stored)
+    return None if changed == stored else replace(changed, version=stored.version + 1)
+
+
+def deleted(stored: Photo) -> Photo | None:
+    """It is gone for good: of the words nothing stays, of the variants what there is to purge."""
+    if stored.status is PhotoStatus.DELETED:
+        return None
+    return replace(
+        stored,
+        status=PhotoStatus.DELETED,
+        caption="",
+        tags=(),
+        alt_text="",
+        location=None,
+        placeholder="",
+        version=DELETED_VERSION,
     )

@@ -19,6 +19,7 @@ from domain.entities import (
     Unheld,
     User,
 )
+from domain.uploads import OpenUpload, Part
 from schemas.events import Event
 from topics.topic import Topic
 
@@ -263,9 +264,7 @@ class MediaRefs(Protocol):
     async def held(self, photo_id: str) -> set[str]:
         """The hashes that the photo holds."""
 
-    async def release(
-        self, user_id: str, hashes: Collection[str], photo_id: str, now: int
-    ) -> None:
+    async def release(self, user_id: str, hashes: Collection[str], photo_id: str, now: int) -> None:
         """The photo needs these no more; what nobody holds is `unheld` since `now` (ms)."""
 
     async def unheld(self, before: int, limit: int) -> list[Unheld]:
@@ -276,6 +275,22 @@ class MediaRefs(Protocol):
 
         Either way it is off the list of the unheld. Raises whatever `delete` raises.
         """
+
+
+class OpenUploads(Protocol):
+    """Uploads whose end is not settled, by the minute (since 1970) they were announced in."""
+
+    async def add(self, upload: OpenUpload) -> None:
+        """Remember an upload; twice is once."""
+
+    async def upload_id(self, photo_id: str) -> str | None:
+        """The multipart upload of an open upload, None without one or when it is closed."""
+
+    async def of_minutes(self, minutes: Sequence[int]) -> dict[int, list[OpenUpload]]:
+        """The open uploads announced in these minutes, by minute; empty ones lack."""
+
+    async def close(self, photo_id: str) -> None:
+        """Its end is settled; twice is once."""
 
 
 class Reactions(Protocol):
@@ -491,6 +506,30 @@ class Objects(Protocol):
         """Remove; absent is fine."""
 
 
+class Multiparts(Protocol):
+    """Multipart uploads into the uploads bucket; the object appears when one is completed."""
+
+    async def begin(self, key: str, content_type: str) -> str:
+        """Open a multipart upload of that type; its id. Every call opens another."""
+
+    async def presign_parts(
+        self, key: str, upload_id: str, parts: Sequence[Part], expires_s: int
+    ) -> list[str]:
+        """A URL for each part; another length than the part's is refused."""
+
+    async def parts(self, key: str, upload_id: str) -> list[Part] | None:
+        """The parts held, by number; None when the upload was completed or aborted."""
+
+    async def complete(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        """Make the object of its parts; one that is there stays, so twice is once."""
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        """Drop what was uploaded; twice is once, and a completed object stays."""
+
+    async def abort_older(self, before_ms: int) -> int:
+        """Abort every multipart upload begun before (Unix ms); how many."""
+
+
 class ObjectInfo(Protocol):
     """What HEAD tells."""
 
@@ -507,7 +546,7 @@ class ObjectInfo(Protocol):
         """Entity tag, without quotes."""
 
 
-class Edge(Protocol):
+class PictureEdge(Protocol):
     """The cache before the pictures."""
 
     async def purge(self, paths: Collection[str]) -> None:

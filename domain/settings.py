@@ -70,6 +70,7 @@ class Workers(_Frozen):
     count_reactions: int = Field(1, ge=0, le=64)
     notify: int = Field(1, ge=0, le=64)
     index_search: int = Field(1, ge=0, le=64)
+    retire_posts: int = Field(1, ge=0, le=64)
 
 
 class Retries(_Frozen):
@@ -100,6 +101,12 @@ class Uploads(_Frozen):
 
     url_ttl_s: int = Field(900, ge=60)
     max_bytes: int = Field(50_000_000, ge=1)
+    part_bytes: int = Field(5 * 1024 * 1024, ge=5 * 1024 * 1024, description="S3 takes no smaller")
+    multipart_ttl_s: int = Field(
+        7 * 86400, ge=900, le=7 * 86400, description="how long an interrupted upload may be resumed"
+    )
+    reconcile_every_s: float = Field(60.0, gt=0)
+    stuck_after_s: float = Field(60.0, gt=0, description="then an outcome is asked for again")
     bucket: str = "uploads"
     media_bucket: str = "media"
 

@@ -9,7 +9,7 @@ import asyncio
 import heapq
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import astuple
 from itertools import islice
 from typing import NamedTuple, cast
@@ -27,6 +27,8 @@ _HOT_GRACE_MS = 60_000
 """Posts go to a hot person's further buckets once no reader may still believe in one bucket."""
 _CACHED_USERS = 10_000
 _RACES = 8
+_SCANNED = 500
+_FIRST_TOKEN = -(1 << 63)
 _NEWEST = Cursor((1 << 63) - 1, "~")
 
 _INSERT = """
@@ -38,14 +40,16 @@ UPDATE photos SET status = ?, caption = ?, tags = ?, alt_text = ?, location = ?,
     width = ?, height = ?, placeholder = ?, variants = ?, published_at = ?, bucket = ?, reason = ?,
     version = ?
 WHERE photo_id = ? IF version = ?"""
-_SELECT = """
-SELECT photo_id, user_id, status, filename, content_type, size_bytes, object_key, caption, tags,
-    alt_text, location, focus, sha256, expires_at, width, height, placeholder, variants,
-    published_at, bucket, reason, version
-FROM photos WHERE photo_id IN ?"""
+_COLUMNS = """photo_id, user_id, status, filename, content_type, size_bytes, object_key, caption,
+    tags, alt_text, location, focus, sha256, expires_at, width, height, placeholder, variants,
+    published_at, bucket, reason, version"""
+_SELECT = f"SELECT {_COLUMNS} FROM photos WHERE photo_id IN ?"  # noqa: S608 - of constants
+_SCAN = f"""
+SELECT {_COLUMNS}, token(photo_id) AS place FROM photos WHERE token(photo_id) > ? LIMIT ?
+"""  # noqa: S608 - of constants
 _INSERT_BY_USER = """
 INSERT INTO posts_by_user (user_id, bucket, published_at, post_id, version, deleted)
-VALUES (?, ?, ?, ?, ?, false) USING TIMESTAMP ?"""
+VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"""
 # The filter is within one partition: the node itself reads on past the tombstones to a full page.
 _SELECT_BY_USER = """
 SELECT published_at, post_id FROM posts_by_user
@@ -116,8 +120,7 @@ class CassandraPhotos:
         post = stored.photo
         if post.status is not PhotoStatus.PUBLISHED:
             return None
-        key = (post.user_id, stored.bucket, post.published_at, post.photo_id)
-        await self._session.execute(_INSERT_BY_USER, (*key, post.version, post.version))
+        await self._put_by_user(stored)
         if post.sha256:
             own = (post.user_id, post.sha256, post.photo_id, post.published_at)
             await self._session.execute(_INSERT_BY_SHA256, own)
@@ -129,6 +132,32 @@ class CassandraPhotos:
         rows = await self._session.execute(_SELECT_BY_SHA256, key)
         photo = await self.get(rows[0].photo_id) if rows else None
         return photo if photo and photo.status is PhotoStatus.PUBLISHED else None
+
+    async def revise(self, photo_id: str, change: Callable[[Photo], Photo]) -> Photo | None:
+        """Apply a pure change to a live post, one version newer; the row afterwards.
+
+        None when the post isn't live. Raises Unrecoverable(unknown_post) without a row.
+        """
+        stored = await self._change(photo_id, lambda row: photo_states.revised(row, change))
+        return stored.photo if stored.photo.status is PhotoStatus.PUBLISHED else None
+
+    async def delete(self, photo_id: str) -> Photo:
+        """Leave a tombstone by id, then by user; a repeat repairs the second.
+
+        Raises Unrecoverable(unknown_post) without a row.
+        """
+        stored = await self._change(photo_id, photo_states.deleted)
+        if stored.photo.published_at is not None:
+            await self._put_by_user(stored)
+        return stored.photo
+
+    async def scan(self) -> AsyncIterator[Photo]:
+        """All rows, in the order of their tokens, a few at a time."""
+        place = _FIRST_TOKEN
+        while rows := await self._session.execute(_SCAN, (place, _SCANNED)):
+            for row in rows:
+                yield _photo(row)
+            place = rows[-1].place
 
     async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
         """Live posts, newest first, strictly before the cursor; all buckets united."""
@@ -153,6 +182,13 @@ class CassandraPhotos:
         await self._session.execute(_INSERT_HOT, (checked_id(user_id, "u_"), now))
         self._hot.pop(user_id, None)
 
+    async def _put_by_user(self, stored: "_Stored") -> None:
+        """The row by user as the row by id has it; a tombstone is never overwritten."""
+        post = stored.photo
+        key = (post.user_id, stored.bucket, post.published_at, post.photo_id)
+        gone = post.status is PhotoStatus.DELETED
+        await self._session.execute(_INSERT_BY_USER, (*key, post.version, gone, post.version))
+
     async def _stored(self, photo_id: str) -> "_Stored | None":
         rows = await self._session.select_in(_SELECT, [checked_id(photo_id, "ph_")])
         return _Stored(_photo(rows[0]), rows[0].bucket) if rows else None
@@ -168,10 +204,11 @@ class CassandraPhotos:
             changed = step(stored.photo)
             if changed is None:
                 return stored
-            params = _updated(changed, bucket, stored.photo.version)
+            kept = stored.bucket if bucket is None else bucket
+            params = _updated(changed, kept, stored.photo.version)
             [row] = await self._session.execute(_UPDATE, params)
             if row.applied:
-                return _Stored(changed, bucket)
+                return _Stored(changed, kept)
         raise Transient(f"{photo_id} is being changed by too many at once")
 
     async def _each_bucket(

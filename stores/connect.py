@@ -113,6 +113,20 @@ class Stores:
         return CassandraPhotos(self.cassandra)
 
     @cached_property
+    def media_refs(self) -> "ports.MediaRefs":
+        """Who needs which stored rendition."""
+        from stores.cassandra_media_refs import CassandraMediaRefs
+
+        return CassandraMediaRefs(self.cassandra)
+
+    @cached_property
+    def open_uploads(self) -> "ports.OpenUploads":
+        """Uploads whose end is not settled."""
+        from stores.cassandra_open_uploads import CassandraOpenUploads
+
+        return CassandraOpenUploads(self.cassandra)
+
+    @cached_property
     def reactions(self) -> "ports.Reactions":
         """Likes and comments, durably."""
         from stores.cassandra_reactions import CassandraReactions
@@ -189,6 +203,29 @@ class Stores:
         )
         self._opened.push_async_callback(objects.close)
         return objects
+
+    @cached_property
+    def edge(self) -> "ports.PictureEdge":
+        """The cache before the pictures."""
+        from stores.http_edge import HttpEdge
+
+        edge = HttpEdge(self.settings.url("edge"), self.settings.url("edge_refresh"))
+        self._opened.push_async_callback(edge.close)
+        return edge
+
+    @cached_property
+    def multiparts(self) -> "ports.Multiparts":
+        """Multipart uploads."""
+        from stores.s3_multipart import S3Multiparts
+
+        multiparts = S3Multiparts(
+            self.settings.url("s3"),
+            self.secrets.s3_access_key,
+            self.secrets.s3_secret_key,
+            self.settings.uploads,
+        )
+        self._opened.push_async_callback(multiparts.close)
+        return multiparts
 
     @cached_property
     def decoder(self) -> "Decoder":

@@ -35,18 +35,25 @@ class RedisPostCache:
         return list(found)
 
     async def put(self, items: Mapping[str, bytes]) -> None:
-        """Keep ready bytes for the TTL, with jitter."""
-        with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key, value in items.items():
-                    pipe.set(_name(key), value, ex=self._life_s())
-                await pipe.execute()
+        """Fill what is absent, for the TTL with jitter; what is there is newer and stays."""
+        await self._set(items, only_absent=True)
+
+    async def replace(self, items: Mapping[str, bytes]) -> None:
+        """Keep these whatever is there; no bytes say that there is no such post any more."""
+        await self._set(items, only_absent=False)
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Drop them."""
         if keys:
             with store_errors():
                 await self._redis.delete(*map(_name, keys))
+
+    async def _set(self, items: Mapping[str, bytes], *, only_absent: bool) -> None:
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key, value in items.items():
+                    pipe.set(_name(key), value, ex=self._life_s(), nx=only_absent)
+                await pipe.execute()
 
     def _life_s(self) -> int:
         spread = 1 + _JITTER * random.random()  # noqa: S311 - spreads load, guards nothing

@@ -11,7 +11,7 @@ from dataclasses import replace
 from domain.entities import Photo, PhotoStatus
 from domain.errors import Reason, Unrecoverable
 from domain.ids import derived
-from domain.ports import Objects, Photos
+from domain.ports import MediaRefs, Objects, Photos
 from domain.renditions import Decoder, Rejected, Rendered, object_key
 from domain.settings import Uploads
 from schemas.events import PhotoProcessed, PhotoRejected, UploadCompleted, VariantRef
@@ -89,9 +89,15 @@ class ProcessPhoto:
     """The handler of upload.completed."""
 
     def __init__(
-        self, photos: Photos, objects: Objects, decoder: Decoder, uploads: Uploads
+        self,
+        photos: Photos,
+        refs: MediaRefs,
+        objects: Objects,
+        decoder: Decoder,
+        uploads: Uploads,
     ) -> None:
         self._photos = photos
+        self._refs = refs
         self._objects = objects
         self._decoder = decoder
         self._uploads = uploads
@@ -108,7 +114,7 @@ class ProcessPhoto:
         try:
             async with self._room:
                 rendered = await self._render(event)
-                await self._store(event.user_id, rendered)
+                await self._store(event, rendered)
         except Rejected as error:
             return await self._reject(event, error.reason, error.detail)
         except Unrecoverable as error:
@@ -128,12 +134,15 @@ class ProcessPhoto:
         focus = None if event.focus is None else (event.focus.x, event.focus.y)
         return await self._decoder.render(source, event.content_type, focus)
 
-    async def _store(self, user_id: str, rendered: Rendered) -> None:
+    async def _store(self, event: UploadCompleted, rendered: Rendered) -> None:
+        """Hold the objects, then put them: what is held isn't removed with a twin's deletion."""
+        hashes = {each.content_hash for each in rendered.variants}
+        await self._refs.hold(event.user_id, hashes, event.photo_id)
         await asyncio.gather(
             *(
                 self._objects.put(
                     self._uploads.media_bucket,
-                    object_key(user_id, each.content_hash),
+                    object_key(event.user_id, each.content_hash),
                     each.data,
                     each.content_type,
                 )

@@ -12,6 +12,7 @@ from streams.plan_fan_out import PlanFanOut
 from streams.process_photo import ProcessPhoto
 from streams.publish_post import PublishPost
 from streams.refill_feeds import RefillFeeds
+from streams.retire_posts import RetirePosts
 from streams.runtime.stage import Stage
 from streams.write_feeds import WriteFeeds
 from topics import catalog as t
@@ -21,7 +22,9 @@ TOPOLOGY: tuple[Stage, ...] = (
         "process_photo",
         reads=(t.UPLOAD_COMPLETED,),
         writes=(t.PHOTO_PROCESSED, t.PHOTO_REJECTED),
-        make=lambda s, _: ProcessPhoto(s.photos, s.objects, s.decoder, s.settings.uploads),
+        make=lambda s, _: ProcessPhoto(
+            s.photos, s.media_refs, s.objects, s.decoder, s.settings.uploads
+        ),
     ),
     Stage(
         "publish_post",
@@ -75,6 +78,12 @@ TOPOLOGY: tuple[Stage, ...] = (
         reads=(t.POST_PUBLISHED, t.POST_EDITED, t.POST_DELETED),
         writes=(),
         make=lambda s, _: IndexSearch(s.search_index),
+    ),
+    Stage(
+        "retire_posts",
+        reads=(t.POST_EDITED, t.POST_DELETED),
+        writes=(),
+        make=lambda s, _: RetirePosts(s, s.settings),
     ),
 )
 """The whole pipeline, top to bottom."""

@@ -1,11 +1,20 @@
 """The Cassandra ports in memory, for pure tests; they pass the contract tests of the real ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 
 from domain import ids, photo_states
-from domain.entities import Comment, Counts, Cursor, FeedEntry, Notification, Photo, PhotoStatus
-from domain.errors import Reason, Unrecoverable
+from domain.entities import (
+    Comment,
+    Counts,
+    Cursor,
+    FeedEntry,
+    Notification,
+    Photo,
+    PhotoStatus,
+    Unheld,
+)
+from domain.errors import Reason, StoreAway, Unrecoverable
 from domain.feed import older
 from stores.checks import checked_id, checked_version
 
@@ -48,6 +57,20 @@ class MemoryPhotos:
         stored = self._change(photo.photo_id, lambda row: photo_states.published(row, photo, now))
         return stored if stored.status is PhotoStatus.PUBLISHED else None
 
+    async def revise(self, photo_id: str, change: Callable[[Photo], Photo]) -> Photo | None:
+        """The live post after a pure change; None when it isn't live."""
+        stored = self._change(photo_id, lambda row: photo_states.revised(row, change))
+        return stored if stored.status is PhotoStatus.PUBLISHED else None
+
+    async def delete(self, photo_id: str) -> Photo:
+        """The tombstone."""
+        return self._change(photo_id, photo_states.deleted)
+
+    async def scan(self) -> AsyncIterator[Photo]:
+        """All rows."""
+        for row in list(self.rows.values()):
+            yield row
+
     async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
         """Live posts, newest first, strictly before the cursor."""
         return older(sorted(self._live(user_id), reverse=True), before)[:limit]
@@ -78,6 +101,57 @@ class MemoryPhotos:
         stored = self.rows[photo_id]
         self.rows[photo_id] = step(stored) or stored
         return self.rows[photo_id]
+
+
+class MemoryMediaRefs:
+    """`domain.ports.MediaRefs`."""
+
+    def __init__(self) -> None:
+        self.holders: dict[tuple[str, str], set[str]] = {}
+        self.by_photo: dict[str, set[str]] = {}
+        self.waiting: dict[Unheld, None] = {}
+        self.removing: set[tuple[str, str]] = set()
+
+    async def hold(self, user_id: str, hashes: Collection[str], photo_id: str) -> None:
+        """The photo needs these. Raises StoreAway while one is being removed."""
+        checked_id(user_id, "u_")
+        self.by_photo.setdefault(checked_id(photo_id, "ph_"), set()).update(hashes)
+        for each in hashes:
+            self.holders.setdefault((user_id, each), set()).add(photo_id)
+        if any((user_id, each) in self.removing for each in hashes):
+            raise StoreAway("an object is being removed")
+
+    async def held(self, photo_id: str) -> set[str]:
+        """The hashes that the photo holds."""
+        return set(self.by_photo.get(checked_id(photo_id, "ph_"), ()))
+
+    async def release(self, user_id: str, hashes: Collection[str], photo_id: str, now: int) -> None:
+        """The photo needs these no more."""
+        mine = self.by_photo.get(checked_id(photo_id, "ph_"), set())
+        for each in hashes:
+            holders = self.holders.get((checked_id(user_id, "u_"), each), set())
+            holders.discard(photo_id)
+            if not holders:
+                self.waiting[Unheld(now, user_id, each)] = None
+            mine.discard(each)
+
+    async def unheld(self, before: int, limit: int) -> list[Unheld]:
+        """Objects without a holder since before a time, oldest first."""
+        found = [each for each in self.waiting if each.since < before]
+        return sorted(found, key=lambda each: each.since)[:limit]
+
+    async def remove(self, unheld: Unheld, delete: Callable[[], Awaitable[None]]) -> bool:
+        """Call `delete` unless somebody holds the object now."""
+        key = (unheld.user_id, unheld.hash)
+        if key in self.removing:
+            raise StoreAway("another remover is at it")
+        self.removing.add(key)
+        free = not self.holders.get(key)
+        if free:
+            await delete()
+        self.waiting.pop(unheld, None)
+        self.removing.discard(key)
+        return free
 
 
 class MemoryReactions:

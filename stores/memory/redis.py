@@ -164,7 +164,11 @@ class MemoryPostCache:
         return [self._bytes.get(key) for key in keys]
 
     async def put(self, items: Mapping[str, bytes]) -> None:
-        """Keep ready bytes."""
+        """Fill what is absent."""
+        self._bytes = {**items, **self._bytes}
+
+    async def replace(self, items: Mapping[str, bytes]) -> None:
+        """Keep these whatever is there."""
         self._bytes.update(items)
 
     async def forget(self, keys: Sequence[str]) -> None:

@@ -49,6 +49,8 @@ OWNED = {
     ("get", "/photos/{photo_id}/status"),
     ("post", "/photos/{photo_id}/complete"),
     ("delete", "/comments/{comment_id}"),
+    ("patch", "/posts/{post_id}"),
+    ("delete", "/posts/{post_id}"),
 }
 """Name something that belongs to somebody."""
 

@@ -11,7 +11,7 @@ from domain.renditions import Focus, Rejected, Rendered, Variant, object_key
 from domain.settings import Uploads
 from schemas.events import Focus as EventFocus
 from schemas.events import PhotoProcessed, PhotoRejected, UploadCompleted
-from stores.memory.cassandra import MemoryPhotos
+from stores.memory.cassandra import MemoryMediaRefs, MemoryPhotos
 from stores.memory.s3 import MemoryObjects
 from streams.process_photo import ProcessPhoto
 from tests.fresh import fresh_id, now_ms
@@ -46,8 +46,9 @@ class Scene:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.photos, self.objects = MemoryPhotos(), MemoryObjects()
+        self.refs = MemoryMediaRefs()
         self.decoder = ToyDecoder(error)
-        self.handle = ProcessPhoto(self.photos, self.objects, self.decoder, UPLOADS)
+        self.handle = ProcessPhoto(self.photos, self.refs, self.objects, self.decoder, UPLOADS)
         self.photo = Photo(
             photo_id=fresh_id("ph_"),
             user_id=fresh_id("u_"),
