@@ -37,7 +37,7 @@ class Client:
 
 
 @pytest.fixture(params=["memory", "s3"])
-async def objects(request: pytest.FixtureRequest) -> Objects:
+def objects(request: pytest.FixtureRequest) -> Objects:
     if request.param == "memory":
         return MemoryObjects()
     stores: Stores = request.getfixturevalue("stores")
