@@ -11,7 +11,7 @@ import httpx
 import tenacity
 
 Json = dict[str, Any]
-_PATIENCE_S = 150.0
+_PATIENCE_S = 240.0
 _RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _FINAL = frozenset({"published", "rejected", "deleted"})
 

@@ -3,6 +3,7 @@
 import io
 import json
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress
 
@@ -12,6 +13,9 @@ from ops.demo.plan import write_script
 from ops.demo.run import Show
 from ops.demo.trouble import choose
 
+PATIENCE_S = 270.0
+"""Restarting every server on a machine that is busy with something else takes its time."""
+pytestmark = pytest.mark.timeout(600)
 ENGINES = ("redis", "kafka", "cassandra", "postgres", "s3", "search")
 
 
@@ -32,10 +36,10 @@ def test_every_photo_reaches_every_eligible_feed_once(settings: Settings) -> Non
 
 def test_kill_nine_of_own_processes_loses_nothing(settings: Settings) -> None:
     roles = [role for role in choose(settings.run_dir, ["all"]) if role not in (*ENGINES, "edge")]
-    report = demo.run(settings, show(13, 12, 150.0), 12, roles)
+    report = demo.run(settings, show(13, 12, PATIENCE_S), 12, roles)
     assert report["ok"], report
 
 
 def test_kill_nine_of_servers_loses_nothing(settings: Settings) -> None:
-    report = demo.run(settings, show(13, 13, 150.0), 13, [*ENGINES, "edge"])
+    report = demo.run(settings, show(13, 13, PATIENCE_S), 13, [*ENGINES, "edge"])
     assert report["ok"], report
