@@ -13,6 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as Undecodable
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 ROOT = Path(__file__).resolve().parent.parent
@@ -204,6 +205,8 @@ def load() -> Settings:
     _refuse_unknown(os.environ)
     try:
         return Settings()
+    except Undecodable as error:
+        raise SettingsError(f"a list is written as JSON, [\"…\", …]: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = _PREFIX + "__".join(str(part).upper() for part in first["loc"])
