@@ -36,15 +36,16 @@ test: $(INSTALLED) ## all tests on a stack of their own, beside one that may be 
 	$(BIN)/photofeed up; \
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(INSTALLED) ## ruff, mypy strict, import contracts, the docs' picture is current
+lint: $(INSTALLED) ## ruff, mypy strict, import contracts, the docs' own checks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m mypy $(PACKAGES) tests $(if $(wildcard bench/*.py),bench)
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q tests/test_topology.py
+	@$(BIN)/python -m pytest -q tests/test_topology.py tests/test_docs.py tests/test_suppressions.py
 
-docs: $(INSTALLED) ## draw the topology's picture in the README again
+docs: $(INSTALLED) ## draw the README's picture and docs/asyncapi.json again
 	@$(BIN)/python -m ops.topology_picture
+	@$(BIN)/python -m ops.event_docs
 
 bench: $(INSTALLED) ## the benchmarks, as ratios measured in one run
 	@mkdir -p bench/results; for script in bench/[a-z]*.py; do $(BIN)/python "$$script"; done

@@ -175,9 +175,9 @@ async def shown(scene: Scene, life: Life) -> tuple[list[str], list[str], list[st
     author, viewer = scene.people[AUTHOR], scene.people[VIEWER]
 
     async def grid_page(before: object) -> object:
-        return await life.reader.grid(author, viewer, before, 7)  # type: ignore[arg-type]
+        return await life.reader.grid(author, viewer, before, 7)  # type: ignore[arg-type] # a cursor of its own
 
-    grid = await walk(grid_page, 7)  # type: ignore[arg-type]
+    grid = await walk(grid_page, 7)  # type: ignore[arg-type] # walks any kind of page
     found = [
         e.post_id for tag in ("hills", "x", "y") for e in await scene.search.by_tag(tag, None, 9)
     ]
