@@ -1,4 +1,4 @@
-"""Who is told of what (pure; seed section 11)."""
+"""Who is told of what (pure; seed section 4)."""
 
 import re
 from collections.abc import Mapping
