@@ -1,7 +1,7 @@
 """like.created, like.deleted, comment.created, comment.deleted → Cassandra, then Redis.
 
 The durable rows decide by version; counts are read back from them or from the set of likers and
-written as absolute values, so nothing is ever added twice (I6; seed section 9).
+written as absolute values, so nothing is ever added twice (I6; seed section 7).
 """
 
 from collections.abc import Sequence

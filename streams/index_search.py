@@ -1,7 +1,7 @@
 """post.published, post.edited, post.deleted → OpenSearch.
 
 External versions: an older event never replaces a newer document, and a deleted post leaves a
-tombstone of its version, so no late event brings it back (I3; seed section 9).
+tombstone of its version, so no late event brings it back (I3; seed section 4).
 """
 
 from collections.abc import Sequence

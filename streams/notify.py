@@ -1,7 +1,7 @@
 """like.created, comment.created, follow.created → in-app rows, notification.requested.
 
 Tells the author of a like or a comment, the people a comment mentions, and whoever is followed
-(seed section 11). The row is durable before anyone's device is asked to ring.
+(seed section 4). The row is durable before anyone's device is asked to ring.
 """
 
 from collections.abc import Sequence

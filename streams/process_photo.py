@@ -1,7 +1,7 @@
 """upload.completed → photo.processed | photo.rejected.
 
 Makes the three variants in the sandboxed decoder and stores them before anyone hears of the photo
-(seed section 5; I8, I9).
+(seed section 6; I8, I9).
 """
 
 import asyncio

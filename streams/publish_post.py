@@ -1,7 +1,7 @@
 """photo.processed → post.published.
 
 The post's row is durable before its event exists, so whoever hears of a post can read it (seed
-section 5; I8). `published_at` is claimed once: a repeat publishes the same post.
+section 6; I8). `published_at` is claimed once: a repeat publishes the same post.
 """
 
 from collections.abc import Callable, Sequence
