@@ -24,6 +24,7 @@ from api import (
     page,
     photos,
     posts,
+    uploads,
 )
 from api.admission import Admission
 from api.auth import TokenBook
@@ -40,7 +41,7 @@ from domain.settings import Settings
 from stores.connect import Stores
 
 _START_PAUSE_S = 1.0
-_PRIVATE = (follows, photos, posts, own_posts, likes, comments, hashtags, notifications)
+_PRIVATE = (follows, uploads, photos, posts, own_posts, likes, comments, hashtags, notifications)
 _log = structlog.get_logger()
 
 

@@ -1,6 +1,6 @@
 """Uploads on the wire: what is announced, granted, completed and told of them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
@@ -53,9 +53,49 @@ class Grant(BaseModel):
 
     photo_id: str
     upload_url: str
-    upload_method: str = "PUT"
+    upload_method: Literal["PUT"] = "PUT"
     upload_headers: dict[str, str]
     expires_at: str
+
+
+class PartUrl(BaseModel):
+    """Where to PUT one part; its length is signed."""
+
+    part_number: int
+    size_bytes: int
+    upload_url: str
+
+
+class MultipartGrant(BaseModel):
+    """Where to PUT the parts, in any order and side by side.
+
+    `complete` puts them together; a client may do so by itself: POST S3's CompleteMultipartUpload
+    to `complete_url` with `complete_headers`, then call `complete` all the same.
+    """
+
+    photo_id: str
+    upload_method: Literal["MULTIPART"] = "MULTIPART"
+    upload_id: str
+    part_size: int
+    parts: list[PartUrl]
+    complete_url: str
+    complete_headers: dict[str, str]
+    expires_at: str
+
+
+class HeldPart(BaseModel):
+    """A part that the object store holds."""
+
+    part_number: int
+    etag: str
+    size_bytes: int
+
+
+class Parts(BaseModel):
+    """How far a multipart upload has come."""
+
+    parts: list[HeldPart]
+    missing: list[PartUrl]
 
 
 class Accepted(BaseModel):

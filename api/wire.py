@@ -3,6 +3,7 @@
 import unicodedata
 from typing import Annotated
 
+import regex
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
@@ -10,6 +11,8 @@ from api.problems import invalid
 from domain import cursors
 
 PAGE = 20
+_LONGEST_GRAPHEME = 10
+"""Code points. Emoji have a few more, but no text is made of those alone; marks can be piled up."""
 _LINE_ENDS = frozenset("\n\t")
 
 
@@ -43,8 +46,24 @@ def _filled(text: str) -> str:
     return text
 
 
-Caption = Annotated[str, StringConstraints(max_length=2200), AfterValidator(plain)]
-AltText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(plain)]
+def _at_most(graphemes: int) -> AfterValidator:
+    """Refuses texts of more than so many characters as people count them (UAX 29)."""
+
+    def check(text: str) -> str:
+        if len(text) > graphemes and len(regex.findall(r"\X", text)) > graphemes:
+            raise ValueError(f"has more than {graphemes} characters")
+        return text
+
+    return AfterValidator(check)
+
+
+def _told_in(graphemes: int) -> StringConstraints:
+    """The bound that a schema can tell, in code points: no reader sees more of one character."""
+    return StringConstraints(max_length=graphemes * _LONGEST_GRAPHEME)
+
+
+Caption = Annotated[str, _told_in(2200), AfterValidator(plain), _at_most(2200)]
+AltText = Annotated[str, _told_in(1000), AfterValidator(plain), _at_most(1000)]
 Filename = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(plain)]
 Bio = Annotated[str, StringConstraints(max_length=500), AfterValidator(plain)]
 DisplayName = Annotated[

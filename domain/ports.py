@@ -579,3 +579,8 @@ class EventLog(Protocol):
 
     async def ping(self) -> None:
         """Whether it answers. Raises StoreAway."""
+    async def presign_complete(
+        self, key: str, upload_id: str, expires_s: int
+    ) -> tuple[str, dict[str, str]]:
+        """A POST URL with which a client completes by itself, and every header it must send."""
+

@@ -80,11 +80,17 @@ class Client:
     async def upload(
         self, words: Json, data: bytes, advance: Callable[[str], None] | None = None
     ) -> Uploaded:
-        """POST /photos, PUT to the object store, complete. Returns when it was acknowledged."""
+        """POST /photos, PUT to the object store, complete. Returns when it was acknowledged.
+
+        What is larger than a part goes in parts, side by side; a lost one is sent again.
+        """
         step = advance or (lambda _: None)
         grant = await self._send("POST", "/photos", words)
         step("granted")
-        await self._put(grant, data)
+        if grant["upload_method"] == "MULTIPART":
+            await self._put_parts(grant, data)
+        else:
+            await self._put(grant["upload_url"], grant["upload_headers"], data)
         step("stored")
         await self._send("POST", f"/photos/{grant['photo_id']}/complete")
         return Uploaded(grant["photo_id"], time.monotonic())
@@ -125,12 +131,29 @@ class Client:
         body = {"username": self.username, "password": self._password}
         self._token = (await self._send("POST", "/auth/token", body))["access_token"]
 
-    async def _put(self, grant: Json, data: bytes) -> None:
+    async def _put_parts(self, grant: Json, data: bytes) -> None:
+        """Send the parts side by side, then whatever the store says it lacks."""
+        missing, size = grant["parts"], grant["part_size"]
         async for attempt in _patiently():
             with attempt:
-                answer = await self._http.put(
-                    grant["upload_url"], content=data, headers=grant["upload_headers"]
+                await asyncio.gather(
+                    *(
+                        self._put(
+                            part["upload_url"],
+                            {},
+                            data[(part["part_number"] - 1) * size :][: part["size_bytes"]],
+                        )
+                        for part in missing
+                    )
                 )
+                missing = (await self._send("GET", f"/photos/{grant['photo_id']}/parts"))["missing"]
+                if missing:
+                    raise _TryAgain(f"{len(missing)} parts are missing")
+
+    async def _put(self, url: str, headers: dict[str, str], data: bytes) -> None:
+        async for attempt in _patiently():
+            with attempt:
+                answer = await self._http.put(url, content=data, headers=headers)
                 if answer.status_code == httpx.codes.PRECONDITION_FAILED:
                     return  # an earlier try had arrived after all
                 _judge("PUT", "the object store", answer)

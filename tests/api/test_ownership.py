@@ -51,6 +51,8 @@ OWNED = {
     ("delete", "/comments/{comment_id}"),
     ("patch", "/posts/{post_id}"),
     ("delete", "/posts/{post_id}"),
+    ("get", "/photos/{photo_id}/parts"),
+    ("delete", "/photos/{photo_id}"),
 }
 """Name something that belongs to somebody."""
 
@@ -172,7 +174,6 @@ async def test_an_edit_is_the_editors_alone(world: World) -> None:
         ("GET", "/feed/stream"),
         ("POST", "/devices"),
         ("GET", "/notifications/preferences"),
-        ("GET", "/photos/ph_00000000000/parts"),
         ("PUT", "/users/me/webhook"),
         ("GET", "/metrics"),
     ],
