@@ -206,7 +206,7 @@ def load() -> Settings:
     try:
         return Settings()
     except Undecodable as error:
-        raise SettingsError(f"a list is written as JSON, [\"…\", …]: {error}") from None
+        raise SettingsError(f'a list is written as JSON, ["…", …]: {error}') from None
     except ValidationError as error:
         first = error.errors()[0]
         name = _PREFIX + "__".join(str(part).upper() for part in first["loc"])
