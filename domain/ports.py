@@ -517,6 +517,11 @@ class Multiparts(Protocol):
     ) -> list[str]:
         """A URL for each part; another length than the part's is refused."""
 
+    async def presign_complete(
+        self, key: str, upload_id: str, expires_s: int
+    ) -> tuple[str, dict[str, str]]:
+        """A POST URL with which a client completes by itself, and every header it must send."""
+
     async def parts(self, key: str, upload_id: str) -> list[Part] | None:
         """The parts held, by number; None when the upload was completed or aborted."""
 
@@ -579,8 +584,3 @@ class EventLog(Protocol):
 
     async def ping(self) -> None:
         """Whether it answers. Raises StoreAway."""
-    async def presign_complete(
-        self, key: str, upload_id: str, expires_s: int
-    ) -> tuple[str, dict[str, str]]:
-        """A POST URL with which a client completes by itself, and every header it must send."""
-
