@@ -117,6 +117,45 @@ async def test_what_was_deleted_is_gone_for_a_minute_at_a_time(
     assert answer.headers["cache-control"] == "max-age=60"
 
 
+async def test_a_refresh_sees_a_deletion_at_once_and_readers_after_it(
+    http: httpx.AsyncClient, world: World, picture: str
+) -> None:
+    assert (await http.get(picture)).status_code == 200
+    await world.stores.photos.delete(picture.split("/")[2])
+    refreshed = await http.get(picture, headers={"X-Refresh": "1"})
+    is_problem(refreshed, 410, "gone")
+    is_problem(await http.get(picture), 410, "gone")
+
+
+async def test_a_picture_deleted_while_its_bytes_are_read_is_not_served(
+    http: httpx.AsyncClient, world: World, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = world.stores.objects.get
+
+    async def slowly(bucket: str, key: str) -> bytes:
+        data = await read(bucket, key)
+        await world.stores.photos.delete(picture.split("/")[2])
+        return data
+
+    monkeypatch.setattr(world.stores.objects, "get", slowly)
+    is_problem(await http.get(picture), 410, "gone")
+
+
+async def test_one_of_two_posts_with_the_same_bytes_is_gone_alone(
+    http: httpx.AsyncClient, world: World, settings: Settings
+) -> None:
+    ann = await world.someone()
+    one = await world.post(ann)
+    two = await world.post(ann, variants=one.variants)
+    name, content_hash = one.variants[0].name, one.variants[0].hash
+    key = object_key(ann.user_id, content_hash)
+    await world.stores.objects.put(settings.uploads.media_bucket, key, DATA, "image/jpeg")
+    await world.stores.photos.delete(one.photo_id)
+    is_problem(await http.get(f"/pub/{one.photo_id}/{content_hash}/{name}.jpg"), 410, "gone")
+    kept = await http.get(f"/pub/{two.photo_id}/{content_hash}/{name}.jpg")
+    assert (kept.status_code, kept.content) == (200, DATA)
+
+
 async def test_writing_is_not_possible(http: httpx.AsyncClient, picture: str) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         answer = await http.request(method, picture)

@@ -101,6 +101,18 @@ async def test_posts_and_people_keep_apart(post_cache: PostCache, user: str, pos
     assert await post_cache.get([post, user]) == [None, b"{}"]
 
 
+async def test_a_fill_never_replaces_what_is_there(post_cache: PostCache, post: str) -> None:
+    await post_cache.put({post: b"old"})
+    await post_cache.put({post: b"older"})
+    assert await post_cache.get([post]) == [b"old"]
+    await post_cache.replace({post: b"new"})
+    await post_cache.put({post: b"old"})
+    assert await post_cache.get([post]) == [b"new"]
+    await post_cache.replace({post: b""})
+    await post_cache.put({post: b"old"})
+    assert await post_cache.get([post]) == [b""], "gone, which isn't the same as unknown"
+
+
 async def test_readings_renew_the_life_of_what_they_find(
     stores: Stores, post: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from domain.entities import Cursor, Photo, PhotoStatus
 from domain.errors import Reason, Unrecoverable
+from domain.photo_states import DELETED_VERSION
 from domain.ports import Photos
 from schemas.events import Focus, Location, VariantRef
 from stores.cassandra_photos import CassandraPhotos
@@ -161,6 +162,46 @@ async def test_a_published_photo_is_not_rejected(photos: Photos) -> None:
     assert await photos.get(post.photo_id) == post
 
 
+async def test_a_revision_is_one_version_newer_and_none_when_nothing_changes(
+    photos: Photos,
+) -> None:
+    post = await posted(photos, fresh_id("u_"), now_ms())
+    new = await photos.revise(post.photo_id, lambda row: replace(row, caption="new"))
+    assert new == replace(post, caption="new", version=post.version + 1)
+    assert await photos.revise(post.photo_id, lambda row: replace(row, caption="new")) == new
+    assert await photos.get(post.photo_id) == new
+    assert len(await photos.by_user(post.user_id, None, 5)) == 1
+    awaited_ = awaited()
+    await photos.add(awaited_)
+    assert await photos.revise(awaited_.photo_id, lambda row: replace(row, caption="x")) is None
+
+
+async def test_a_deleted_post_is_a_tombstone_that_no_step_changes(photos: Photos) -> None:
+    user_id = fresh_id("u_")
+    photo, kept = awaited(user_id), await posted(photos, user_id, now_ms())
+    await photos.add(photo)
+    post = await photos.publish(processed(photo), now_ms())
+    assert post is not None
+    tombstone = await photos.delete(post.photo_id)
+    assert (tombstone.status, tombstone.version) == (PhotoStatus.DELETED, DELETED_VERSION)
+    assert (tombstone.caption, tombstone.tags, tombstone.location) == ("", (), None)
+    assert tombstone.variants == post.variants
+    assert await photos.delete(post.photo_id) == tombstone
+    assert await photos.publish(processed(photo), now_ms()) is None
+    assert await photos.revise(post.photo_id, lambda row: replace(row, caption="x")) is None
+    assert not await photos.reject(post.photo_id, "late")
+    await photos.mark_processing(photo)
+    await photos.add(photo)
+    assert await photos.get(post.photo_id) == tombstone
+    assert [e.post_id for e in await photos.by_user(user_id, None, 9)] == [kept.photo_id]
+    assert await photos.count_by_user(user_id) == 1
+
+
+async def test_a_scan_finds_every_row(photos: Photos) -> None:
+    posts = {(await posted(photos, fresh_id("u_"), now_ms())).photo_id for _ in range(3)}
+    assert posts <= {row.photo_id async for row in photos.scan()}
+
+
 async def test_steps_of_an_unknown_photo_can_never_work(photos: Photos) -> None:
     with pytest.raises(Unrecoverable) as caught:
         await photos.publish(awaited(), now_ms())
@@ -192,6 +233,18 @@ async def test_somebody_without_posts_has_none(photos: Photos) -> None:
 
 
 # --- what only the real tables have ---------------------------------------------------------------
+
+
+async def test_deleting_again_repairs_a_lost_tombstone_by_user(stores: Stores) -> None:
+    post = await posted(stores.photos, fresh_id("u_"), now_ms())
+    # As if the process had died between the two tombstones.
+    await stores.cassandra.execute(
+        "UPDATE photos SET status = 'deleted', version = ? WHERE photo_id = ? IF version = ?",
+        (DELETED_VERSION, post.photo_id, post.version),
+    )
+    assert len(await stores.photos.by_user(post.user_id, None, 5)) == 1
+    await stores.photos.delete(post.photo_id)
+    assert await stores.photos.by_user(post.user_id, None, 5) == []
 
 
 async def test_a_page_fills_past_tombstones_and_a_late_publish_does_not_undo_them(

@@ -1,5 +1,6 @@
 """The edge as it is configured: a real nginx before a shield whose answers the test decides."""
 
+import asyncio
 import http.client
 import subprocess
 import threading
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from domain.errors import StoreAway, Transient
 from domain.settings import Settings
 from ops.servers import edge
 from ops.servers.program import RunDir
 from ops.servers.stack import is_ready
+from stores.http_edge import HttpEdge
 
 OFFSET = 6200
 BODY = b"0123456789" * 10
@@ -25,10 +28,12 @@ class _Shield(BaseHTTPRequestHandler):
     status = 200
     pause_s = 0.0
     asked: list[tuple[str, str | None]]
+    refreshes: list[str | None]
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         self.asked.append((self.path, self.headers["Authorization"]))
+        self.refreshes.append(self.headers["X-Refresh"])
         time.sleep(self.pause_s)
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(BODY)))
@@ -47,7 +52,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def shield(settings: Settings) -> Iterator[type[_Shield]]:
-    handler = type("Shield", (_Shield,), {"asked": []})
+    handler = type("Shield", (_Shield,), {"asked": [], "refreshes": []})
     server = ThreadingHTTPServer(("127.0.0.1", settings.port("shield")), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -119,6 +124,57 @@ def test_a_refresh_replaces_a_deleted_image_for_everyone(
     assert _get(settings, "/media/a")[0] == 200, "nobody has told the edge yet"
     assert _get(settings, "/media/a", "edge_refresh")[0] == 410
     assert _get(settings, "/media/a")[::2] == (410, "HIT")
+
+
+def test_only_the_internal_listener_says_that_it_refreshes(
+    settings: Settings, shield: type[_Shield]
+) -> None:
+    _get(settings, "/media/a", **{"X-Refresh": "1"})
+    _get(settings, "/media/a", "edge_refresh")
+    assert shield.refreshes == [None, "1"]
+
+
+async def test_a_purge_ends_when_readers_find_nothing(
+    settings: Settings, shield: type[_Shield]
+) -> None:
+    edge_cache = HttpEdge(settings.url("edge"), settings.url("edge_refresh"))
+    paths = ["/media/a", "/media/b"]
+    for path in paths:
+        assert _get(settings, path)[0] == 200
+    with pytest.raises(Transient):
+        await edge_cache.purge(paths)  # the shield still serves them
+    shield.status = 410
+    await edge_cache.purge(paths)
+    assert [_get(settings, path)[::2] for path in paths] == [(410, "HIT")] * 2
+    shield.status = 404
+    await edge_cache.purge(paths)
+    assert [_get(settings, path)[0] for path in paths] == [404] * 2
+    shield.status = 500
+    with pytest.raises(Transient):
+        await edge_cache.refresh(paths)
+    await edge_cache.close()
+
+
+async def test_an_answer_that_was_on_its_way_does_not_outlive_the_purge(
+    settings: Settings, shield: type[_Shield]
+) -> None:
+    edge_cache = HttpEdge(settings.url("edge"), settings.url("edge_refresh"))
+    shield.pause_s = 0.4
+    late = asyncio.create_task(asyncio.to_thread(_get, settings, "/media/a"))
+    await asyncio.sleep(0.2)
+    shield.pause_s, shield.status = 0.0, 410
+    await edge_cache.purge(["/media/a"])
+    await late
+    await asyncio.sleep(0.1)
+    assert _get(settings, "/media/a")[0] == 410
+    await edge_cache.close()
+
+
+async def test_an_edge_that_is_away_is_waited_for(settings: Settings) -> None:
+    edge_cache = HttpEdge(settings.url("edge"), settings.url("edge_refresh"))
+    with pytest.raises(StoreAway):
+        await edge_cache.purge(["/media/a"])
+    await edge_cache.close()
 
 
 def test_readers_cannot_refresh(settings: Settings, shield: type[_Shield]) -> None:

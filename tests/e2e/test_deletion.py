@@ -1,0 +1,117 @@
+"""A deletion on the real stack: in feeds and at the edge before, nowhere seconds after (I3)."""
+
+import asyncio
+import io
+import secrets
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from PIL import Image
+
+from domain.settings import Settings
+from ops.demo.client import Client, Json
+from stores.connect import Stores
+
+LIMIT_S = 30.0
+
+
+@pytest.fixture
+async def http(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=settings.url("api"), timeout=30.0) as opened:
+        yield opened
+
+
+def picture() -> bytes:
+    """A photograph of noise: no other has its bytes."""
+    image = Image.frombytes("RGB", (64, 48), secrets.token_bytes(64 * 48 * 3))
+    data = io.BytesIO()
+    image.resize((800, 600)).save(data, "JPEG", quality=80)
+    return data.getvalue()
+
+
+async def signed_in(http: httpx.AsyncClient) -> Client:
+    client = Client(http, "t" + secrets.token_hex(8), secrets.token_hex(8))
+    await client.register("somebody")
+    return client
+
+
+async def publish(client: Client, data: bytes, tag: str) -> Json:
+    words = {
+        "filename": "a.jpg",
+        "content_type": "image/jpeg",
+        "size_bytes": len(data),
+        "caption": "to be deleted",
+        "tags": [tag],
+    }
+    uploaded = await client.upload(words, data)
+    status = await client.wait_published(uploaded.photo_id, LIMIT_S)
+    assert status["status"] == "published", status
+    return status
+
+
+async def until(holds: object, what: str) -> None:
+    """Wait until an async condition holds."""
+    began = time.monotonic()
+    while not await holds():  # type: ignore[operator]
+        assert time.monotonic() - began < LIMIT_S, what
+        await asyncio.sleep(0.2)
+
+
+async def is_served_for_good(http: httpx.AsyncClient, urls: list[str]) -> None:
+    """Fails unless the edge serves these pictures as what never changes."""
+    for url in urls:
+        first = await http.get(url)
+        assert first.status_code == 200
+        assert first.headers["cache-control"] == "public, max-age=2592000, immutable"
+        assert (await http.get(url)).headers["x-cache"] == "HIT"
+        assert (await http.head(url)).headers["etag"] == first.headers["etag"]
+        held = {"If-None-Match": first.headers["etag"]}
+        assert (await http.get(url, headers=held)).status_code == 304
+        part = await http.get(url, headers={"Range": "bytes=1-9"})
+        assert (part.status_code, part.content) == (206, first.content[1:10])
+
+
+async def test_a_deleted_post_is_gone_everywhere_and_its_twin_stays(
+    http: httpx.AsyncClient, stores: Stores
+) -> None:
+    ann, bob = await signed_in(http), await signed_in(http)
+    await bob.follow(ann.user_id)
+    tag, data = "t" + secrets.token_hex(6), picture()
+    gone, twin = [await publish(ann, data, tag) for _ in range(2)]
+    both = {gone["photo_id"], twin["photo_id"]}
+
+    async def ids(path: str) -> set[str]:
+        return {post["post_id"] for post in (await bob.get(path))["posts"]}
+
+    async def tagged() -> set[str]:
+        return {entry.post_id for entry in await stores.search_index.by_tag(tag, None, 9)}
+
+    async def everywhere() -> bool:
+        return await ids("/feed") == both and await tagged() == both
+
+    await until(everywhere, "the posts reach feed and search")
+    await is_served_for_good(http, [*gone["urls"].values(), *twin["urls"].values()])
+    # The client has no verb for it: one plain call, as the owner.
+    headers = {"Authorization": f"Bearer {ann._token}"}  # noqa: SLF001 - its own token
+    path = f"/posts/{gone['photo_id']}"
+    began = time.monotonic()
+    assert (await http.delete(path, headers=headers)).status_code == 202
+    assert (await http.get(path, headers=headers)).status_code == 410
+    left = {twin["photo_id"]}
+
+    async def nowhere() -> bool:
+        answers = [await http.get(url) for url in gone["urls"].values()]
+        return {answer.status_code for answer in answers} == {410} and await tagged() == left
+
+    await until(nowhere, "the pictures and the search document go")
+    assert time.monotonic() - began < 10
+    assert await ids("/feed") == await ids(f"/users/{ann.user_id}/feed") == left
+    assert await ids(f"/hashtag/{tag}") == left
+    assert (await bob.get(f"/users/{ann.user_id}"))["post_count"] == 1
+    assert (await ann.get(f"/photos/{gone['photo_id']}/status"))["status"] == "deleted"
+    answers = [await http.get(url) for url in twin["urls"].values()]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert await stores.media_refs.held(gone["photo_id"]) == set()
+    assert len(await stores.media_refs.held(twin["photo_id"])) == 3
