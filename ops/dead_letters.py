@@ -14,12 +14,13 @@ from schemas.codec import BadAvro
 from schemas.events import Event
 from stores.connect import Stores
 from stores.kafka_admin import KafkaAdmin
-from stores.kafka_reader import Record, read
+from stores.kafka_reader import read
 from stores.postgres_dead_letters import Address, Decision, PostgresDeadLetters
 from streams.runtime.dead_letters import REPLAYED_FROM, Failure, original
 from streams.runtime.dead_letters import read as read_failure
 from streams.topology import BY_NAME, TOPOLOGY
 from topics.catalog import BY_NAME as TOPICS
+from topics.record import Record
 
 _BATCH = 200
 

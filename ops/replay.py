@@ -31,9 +31,10 @@ from ops.session import opened
 from ops.topics import declared
 from stores.connect import Stores
 from stores.kafka_admin import KafkaAdmin, Place
-from stores.kafka_reader import Record, read
+from stores.kafka_reader import read
 from streams.runtime.dead_letters import REPLAYED_FROM, Failure, original
 from streams.topology import BY_NAME
+from topics.record import Record
 
 BATCH = 500
 Ranges = dict[Place, tuple[int, int]]

@@ -13,9 +13,9 @@ import msgspec
 from simpleeval import EvalWithCompoundTypes, InvalidExpression
 
 from schemas.codec import BadAvro
-from stores.kafka_reader import Record
 from streams.runtime.dead_letters import read as read_failure
 from topics.catalog import BY_NAME
+from topics.record import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """How operators' verbs answer: one JSON object, or the same as tables."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from domain import post_json
 from ops.output import print_json
 
 PIPE_COLUMNS = 200
@@ -63,7 +63,4 @@ def text(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
 
 def rfc3339(at_ms: int) -> str | None:
     """A time as text, None for 0."""
-    if not at_ms:
-        return None
-    text = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    return post_json.rfc3339(at_ms) if at_ms else None

@@ -19,9 +19,10 @@ from ops.report import rfc3339, show
 from schemas.codec import BadAvro
 from schemas.events import StageTraced, UploadCompleted
 from stores.kafka_admin import KafkaAdmin
-from stores.kafka_reader import Record, partition_of, read
+from stores.kafka_reader import partition_of, read
 from streams.topology import BY_NAME
 from topics import catalog as t
+from topics.record import Record
 from topics.topic import Topic
 
 ACCEPTED = "complete"

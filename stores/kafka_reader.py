@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.partitioner import murmur2
@@ -10,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from domain.errors import StoreAway, Transient
 from stores.kafka_admin import QUIET, Place
+from topics.record import Record
 
 LIMIT_S = 20.0
 """Longest silence while records are due."""
@@ -22,24 +22,6 @@ _CONFIG = {
     "isolation.level": "read_committed",
     "fetch.wait.max.ms": 50,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record, byte for byte; `timestamp_ms` is the producer's."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-
-    @property
-    def address(self) -> str:
-        """`topic/partition/offset`, as operators name a record."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 def read(bootstrap: str, ranges: Mapping[Place, tuple[int, int]]) -> Iterator[Record]:
@@ -131,4 +113,4 @@ def _record(message: Message) -> Record:
     key: Any = message.key()
     value: Any = message.value()
     headers: Any = message.headers() or ()
-    return Record(*place, offset, message.timestamp()[1], key, value, tuple(headers))
+    return Record(*place, offset, key, value, tuple(headers), message.timestamp()[1])

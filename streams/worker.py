@@ -29,10 +29,10 @@ from streams.runtime import logs
 from streams.runtime.health import Heartbeat
 from streams.runtime.lanes import DEPTH, Lanes
 from streams.runtime.metrics import StageMetrics, forget_process
-from streams.runtime.record import Record
 from streams.runtime.runner import StageRunner
 from streams.runtime.stage import Recovers, Stage
 from streams.topology import BY_NAME
+from topics.record import Record
 
 START_LIMIT_S = 60.0
 FINISH_LIMIT_S = 6.0

@@ -1,4 +1,4 @@
-"""One Kafka record as bytes: what the runner is given, whoever consumed it."""
+"""One Kafka record as bytes, whichever client consumed it."""
 
 from dataclasses import dataclass
 
@@ -16,3 +16,8 @@ class Record:
     value: bytes | None
     headers: Headers
     timestamp_ms: int
+
+    @property
+    def address(self) -> str:
+        """`topic/partition/offset`, as operators name a record."""
+        return f"{self.topic}/{self.partition}/{self.offset}"

@@ -31,7 +31,7 @@ import traceback
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
-from streams.runtime.record import Headers, Record
+from topics.record import Headers, Record
 
 PREFIX = "failure-"
 REPLAYED_FROM = f"{PREFIX}replayed-from"

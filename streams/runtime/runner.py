@@ -36,9 +36,9 @@ from streams.runtime import dead_letters, tracing
 from streams.runtime.dead_letters import Failure
 from streams.runtime.flood import Flood
 from streams.runtime.metrics import Outcome, StageMetrics
-from streams.runtime.record import Headers, Record
 from streams.runtime.stage import Handler, Stage
 from streams.runtime.trace_log import TraceLog
+from topics.record import Headers, Record
 
 T = TypeVar("T")
 log = structlog.get_logger()

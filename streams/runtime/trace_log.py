@@ -11,8 +11,8 @@ from domain.ids import derived
 from domain.ports import EventLog
 from schemas.events import Event, StageTraced
 from streams.runtime.metrics import Outcome
-from streams.runtime.record import Record
 from topics import catalog as t
+from topics.record import Record
 
 PHOTOS_WAY = (t.UPLOAD_COMPLETED, t.PHOTO_PROCESSED, t.POST_PUBLISHED, t.FANOUT_CHUNK)
 """The topics whose events belong to one photo's way from upload to feed."""

@@ -3,7 +3,7 @@
 import re
 import secrets
 
-from streams.runtime.record import Headers
+from topics.record import Headers
 
 HEADER = "traceparent"
 _FORM = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")

@@ -19,6 +19,7 @@ from stores.connect import Stores
 from tests.api.world import Someone, World, is_problem
 from tests.fresh import now_ms
 from topics.catalog import UPLOAD_COMPLETED
+from topics.record import Record
 
 BYTES = b"\xff\xd8\xff\xe0 not really a photograph"
 ANNOUNCED: dict[str, Any] = {
@@ -172,7 +173,7 @@ async def test_another_object_than_announced_is_a_conflict(
     assert (await row(world, photo.photo_id)).status is PhotoStatus.AWAITING_UPLOAD
 
 
-def events_of(settings: Settings, photo_id: str) -> list[kafka_reader.Record]:
+def events_of(settings: Settings, photo_id: str) -> list[Record]:
     """Every upload.completed of a photo."""
     bootstrap = settings.address("kafka")
     key, topic = photo_id.encode(), UPLOAD_COMPLETED

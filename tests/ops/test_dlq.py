@@ -11,12 +11,13 @@ from ops.dead_letters import every
 from schemas.events import PostDeleted
 from stores.connect import Stores
 from stores.kafka_admin import KafkaAdmin
-from stores.kafka_reader import Record, read
+from stores.kafka_reader import read
 from streams.runtime.dead_letters import PREFIX, Failure
 from streams.topology import BY_NAME
 from tests.fresh import fresh_id, now_ms
 from tests.ops.cli import assert_one_line, photofeed
 from topics.catalog import POST_DELETED
+from topics.record import Record
 
 STAGE = BY_NAME["index_search"]
 """A post.deleted of a post nobody made leaves only a tombstone: harmless on a live stack."""

@@ -15,12 +15,13 @@ from ops.replay_plan import Bound, condition, parse_bound
 from schemas.events import PostDeleted, StageTraced
 from stores.connect import Stores
 from stores.kafka_admin import KafkaAdmin
-from stores.kafka_reader import Record, partition_of, read
+from stores.kafka_reader import partition_of, read
 from streams.runtime.dead_letters import PREFIX
 from streams.topology import BY_NAME
 from tests.fresh import fresh_id, now_ms
 from tests.ops.cli import assert_one_line, photofeed
 from topics.catalog import POST_DELETED, STAGE_TRACED
+from topics.record import Record
 
 COUNT = 10
 
@@ -221,7 +222,7 @@ def test_bounds_are_offsets_or_times() -> None:
 
 def test_conditions_can_do_nothing_else() -> None:
     value = STAGE_TRACED.codec.encode(traced("ph_1", 3))
-    record = Record(STAGE_TRACED.name, 0, 0, 0, b"ph_1", value, ())
+    record = Record(STAGE_TRACED.name, 0, 0, b"ph_1", value, (), 0)
 
     def holds(where: str) -> bool:
         return condition(STAGE_TRACED.name, None, where)(record)
@@ -235,7 +236,7 @@ def test_conditions_can_do_nothing_else() -> None:
 
 
 def test_what_cant_be_decoded_meets_no_condition() -> None:
-    broken = Record(STAGE_TRACED.name, 0, 0, 0, b"k", b"\xff", ())
+    broken = Record(STAGE_TRACED.name, 0, 0, b"k", b"\xff", (), 0)
     assert not condition(STAGE_TRACED.name, None, "work_ms >= 0")(broken)
     assert condition(STAGE_TRACED.name, "k", None)(broken)
     assert not condition(STAGE_TRACED.name, "other", None)(broken)

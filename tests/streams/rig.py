@@ -15,9 +15,10 @@ from domain.settings import ROOT, Settings
 from schemas.events import Event
 from stores.kafka_admin import KafkaAdmin
 from stores.kafka_events import KafkaEventLog
-from stores.kafka_reader import Record, read
+from stores.kafka_reader import read
 from streams.runtime.stage import Stage
 from topics.plan import Spec
+from topics.record import Record
 from topics.topic import Topic
 
 LIMIT_S = 60.0

@@ -15,11 +15,11 @@ from schemas.events import FanoutChunk, NotificationRequested
 from stores.memory.kafka import MemoryEventLog, MemoryRecord
 from streams.runtime import dead_letters
 from streams.runtime.flood import ENOUGH, Flooded
-from streams.runtime.record import Headers, Record
 from streams.runtime.runner import StageRunner
 from streams.runtime.stage import Emit, Stage
 from tests.fresh import fresh_id
 from topics import catalog as t
+from topics.record import Headers, Record
 
 QUICK = Retries(tries=3, rounds=2, base_s=0.001, cap_s=0.002, round_delay_s=1.0, away_limit_s=0.05)
 NOW = 1_790_000_000_000

@@ -8,11 +8,11 @@ import pytest
 
 from domain.settings import Settings
 from schemas.events import LikeCreated
-from stores.kafka_reader import Record
 from streams.runtime import dead_letters
 from tests.fresh import fresh_id, now_ms
 from tests.streams.rig import Rig, unique, until
 from tests.streams.toy_stage import toy_stage
+from topics.record import Record
 
 KEYS = 4
 
