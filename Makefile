@@ -10,7 +10,8 @@ UV := uv==0.13.9
 PACKAGES := schemas topics domain stores streams api ops
 # Named by the lock's content: a warm start looks at one file.
 INSTALLED := .venv/.installed-$(shell sha256sum requirements.lock | cut -c1-16)
-TEST_STACK := PHOTOFEED_RUN_DIR=.run-test PHOTOFEED_PORT_OFFSET=1000
+TEST_STACK := PHOTOFEED_RUN_DIR=.run-test PHOTOFEED_PORT_OFFSET=1000 \
+	PHOTOFEED_WEBHOOKS__ALLOW_LOOPBACK_HTTP=true
 
 .PHONY: help demo test up down status lint docs bench lock clean
 

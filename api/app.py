@@ -25,6 +25,7 @@ from api import (
     photos,
     posts,
     uploads,
+    webhooks,
 )
 from api.admission import Admission
 from api.auth import TokenBook
@@ -41,7 +42,18 @@ from domain.settings import Settings
 from stores.connect import Stores
 
 _START_PAUSE_S = 1.0
-_PRIVATE = (follows, uploads, photos, posts, own_posts, likes, comments, hashtags, notifications)
+_PRIVATE = (
+    follows,
+    uploads,
+    photos,
+    posts,
+    own_posts,
+    likes,
+    comments,
+    hashtags,
+    notifications,
+    webhooks,
+)
 _log = structlog.get_logger()
 
 

@@ -20,6 +20,7 @@ from domain.entities import (
     User,
 )
 from domain.uploads import OpenUpload, Part
+from domain.webhooks import Target, Webhook
 from schemas.events import Event
 from topics.topic import Topic
 
@@ -131,6 +132,22 @@ class Celebrities(Protocol):
 
     async def set_threshold(self, followers: int) -> None:
         """Set the live threshold."""
+
+
+class Webhooks(Protocol):
+    """Users' webhooks; a user has one at most."""
+
+    async def put(self, hook: Webhook) -> bool:
+        """Set it, in place of a former one; False when there is no such account."""
+
+    async def get(self, user_id: str) -> Webhook | None:
+        """The webhook, or None."""
+
+    async def note(self, hook: Webhook) -> None:
+        """Keep how its calls went, unless it was set anew since."""
+
+    async def drop(self, user_id: str) -> None:
+        """Forget it; absent is fine."""
 
 
 class IdempotencyKeys(Protocol):
@@ -562,6 +579,13 @@ class PictureEdge(Protocol):
 
     async def refresh(self, paths: Collection[str]) -> None:
         """Fetch these URL paths anew for all readers."""
+
+
+class WebhookCalls(Protocol):
+    """The way out to receivers on the public Internet."""
+
+    async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> int:
+        """Call once; the status of the answer. Raises CallFailed, within the time limit."""
 
 
 class EventLog(Protocol):

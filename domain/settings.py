@@ -71,6 +71,7 @@ class Workers(_Frozen):
     count_reactions: int = Field(1, ge=0, le=64)
     notify: int = Field(1, ge=0, le=64)
     index_search: int = Field(1, ge=0, le=64)
+    deliver_webhooks: int = Field(1, ge=0, le=64)
     retire_posts: int = Field(1, ge=0, le=64)
 
 
@@ -132,6 +133,35 @@ class Limits(_Frozen):
     trusted_proxies: tuple[str, ...] = ()
 
 
+class WebhookRetries(Retries):
+    """A receiver out there needs more patience than a server of ours, between tries that cost."""
+
+    tries: int = Field(1, ge=1)
+    rounds: int = Field(20, ge=0)
+    round_delay_s: float = Field(60.0, ge=0)
+
+
+class Webhooks(_Frozen):
+    """How users' webhooks are called (contract, section 2)."""
+
+    timeout_s: float = Field(5.0, gt=0, le=30, description="name, connection and answer together")
+    rest_after: int = Field(3, ge=1, description="failed calls in a row; then it rests")
+    rest_s: float = Field(30.0, ge=0, description="between the calls of one that rests")
+    give_up_s: float = Field(900.0, ge=0, description="an older event isn't retried")
+    disable_after_s: float = Field(86_400.0, ge=0, description="of failures alone")
+    retries: WebhookRetries = WebhookRetries()
+    allow_loopback_http: bool = Field(
+        default=False, description="for tests alone: also call http on this very machine"
+    )
+
+    @model_validator(mode="after")
+    def _gives_up_before_the_retries_end(self) -> Self:
+        """A receiver that fails must not fill the dead letters: those stop a stage."""
+        if self.give_up_s > self.retries.rounds * self.retries.round_delay_s * 0.8:
+            raise ValueError("give_up_s is longer than the retries last")
+        return self
+
+
 class Tokens(_Frozen):
     """Access tokens (RFC 7519)."""
 
@@ -160,6 +190,7 @@ class Settings(BaseSettings):
     decoder: Decoder = Decoder()
     limits: Limits = Limits()
     tokens: Tokens = Tokens()
+    webhooks: Webhooks = Webhooks()
 
     @field_validator("run_dir")
     @classmethod

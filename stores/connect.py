@@ -93,6 +93,14 @@ class Stores:
         self._opened.push_async_callback(outbox.close)
         return outbox
 
+    @cached_property
+    def webhooks(self) -> "ports.Webhooks":
+        """Users' webhooks."""
+        from stores.postgres_webhooks import PostgresWebhooks
+        from stores.sealed import Seal
+
+        return PostgresWebhooks(self.postgres, Seal(self.secrets.jwt_key, "webhook secrets"))
+
     # --- Cassandra ----------------------------------------------------------------------------
 
     @cached_property
@@ -238,6 +246,15 @@ class Stores:
         )
         self._opened.push_async_callback(pool.close)
         return pool
+
+    @cached_property
+    def webhook_calls(self) -> "ports.WebhookCalls":
+        """The way out to users' receivers."""
+        from stores.http_webhooks import HttpWebhookCalls
+
+        calls = HttpWebhookCalls(self.settings.webhooks)
+        self._opened.push_async_callback(calls.close)
+        return calls
 
     @cached_property
     def events(self) -> "ports.EventLog":

@@ -6,6 +6,7 @@ Each stage is a consumer group and a process of its own: a slow one never holds 
 
 from streams.count_follows import CountFollows
 from streams.count_reactions import CountReactions
+from streams.deliver_webhooks import DeliverWebhooks
 from streams.index_search import IndexSearch
 from streams.notify import Notify
 from streams.plan_fan_out import PlanFanOut
@@ -78,6 +79,15 @@ TOPOLOGY: tuple[Stage, ...] = (
         reads=(t.POST_PUBLISHED, t.POST_EDITED, t.POST_DELETED),
         writes=(),
         make=lambda s, _: IndexSearch(s.search_index),
+    ),
+    Stage(
+        "deliver_webhooks",
+        reads=(t.POST_PUBLISHED, t.PHOTO_REJECTED),
+        writes=(),
+        retries=lambda settings: settings.webhooks.retries,
+        make=lambda s, _: DeliverWebhooks(
+            s.webhooks, s.webhook_calls, s.settings.url("edge"), s.settings.webhooks
+        ),
     ),
     Stage(
         "retire_posts",

@@ -59,7 +59,7 @@ class Worker:
         recovers: object = handler
         if isinstance(recovers, Recovers):
             self._tables.on_recovered(partial(self._recovered, recovers))
-        self._runner = StageRunner(stage, handler, stores.events, settings.retries)
+        self._runner = StageRunner(stage, handler, stores.events, stage.retries(settings))
         self._lanes: Lanes[Event] = Lanes(self, die, batch=DEPTH if stage.tables else 1)
         self._metrics = StageMetrics(stage.name)
         self._heart = Heartbeat(settings.run_dir, f"worker-{stage.name}-{index}")

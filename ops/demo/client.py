@@ -123,6 +123,10 @@ class Client:
             if not page["has_more"]:
                 return entries
 
+    async def put(self, path: str, body: Json) -> Json:
+        """Any setting."""
+        return await self._send("PUT", path, body)
+
     async def get(self, path: str) -> Json:
         """Any read."""
         return await self._send("GET", path)

@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Protocol, runtime_checkable
 
+from domain.settings import Retries, Settings
 from schemas.events import Event
 from stores.connect import Stores
 from topics.topic import RawTopic, Topic, changelog_topic, dead_letter_topic, retry_topic
@@ -44,6 +46,7 @@ class Stage:
     writes: tuple[Topic[Any], ...]
     make: Callable[[Stores, Tables], Handler]
     tables: tuple[str, ...] = ()
+    retries: Callable[[Settings], Retries] = attrgetter("retries")
 
     @property
     def partitions(self) -> int:
