@@ -195,7 +195,10 @@ class Settings(BaseSettings):
     @field_validator("run_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return ROOT / value
+        folder = ROOT / value
+        if folder == ROOT:  # what an empty variable would say
+            raise ValueError("a folder of its own is needed, not the project's")
+        return folder
 
     @model_validator(mode="after")
     def _ports_are_distinct(self) -> Self:
