@@ -111,6 +111,9 @@ class Uploads(_Frozen):
     stuck_after_s: float = Field(60.0, gt=0, description="then an outcome is asked for again")
     bucket: str = "uploads"
     media_bucket: str = "media"
+    media_grace_s: int = Field(
+        3600, ge=0, description="how long a picture is kept that no post shows"
+    )
 
 
 class Decoder(_Frozen):
@@ -120,6 +123,23 @@ class Decoder(_Frozen):
     require_isolation: bool = Field(
         default=True, description="refuse to decode where the kernel can't cut off the network"
     )
+
+
+class Duplicates(_Frozen):
+    """Photos known by their bytes (seed section 10b)."""
+
+    expected_photos: int = Field(10_000_000, ge=1000, description="1e7 at 1e-6 is 36 MB")
+    false_positive_rate: float = Field(1e-6, gt=0, le=0.1)
+    window_days: int = Field(90, ge=1, description="how long back duplicates are looked for")
+
+
+class Blocked(_Frozen):
+    """The blocklist of perceptual hashes (I9)."""
+
+    max_distance: int = Field(
+        31, ge=0, le=47, description="bits of 256 in which a match may differ"
+    )
+    refresh_s: float = Field(3600.0, gt=0, description="read again even when nothing changed")
 
 
 class Limits(_Frozen):
@@ -188,6 +208,8 @@ class Settings(BaseSettings):
     feed: Feed = Feed()
     uploads: Uploads = Uploads()
     decoder: Decoder = Decoder()
+    duplicates: Duplicates = Duplicates()
+    blocked: Blocked = Blocked()
     limits: Limits = Limits()
     tokens: Tokens = Tokens()
     webhooks: Webhooks = Webhooks()

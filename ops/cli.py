@@ -27,6 +27,7 @@ VERBS = {
     "dlq": "Dead letters: list, show, edit, replay, discard.",
     "replay": "Read a range of a topic again, into one stage or a side topic.",
     "trace": "Every stage one photo went through, with times.",
+    "photos": "Published photos: render again, remove pictures that no post shows.",
     "celebrity": "Users whose posts are pulled: list, clear, threshold.",
     "schemas": "Event schemas: check their history, register a changed one.",
 }

@@ -87,6 +87,10 @@ class RetirePosts:
         if hashes := stale(photo, await refs.held(photo.photo_id)):
             await self._stores.edge.purge(picture_paths(photo.photo_id, hashes))
             await refs.release(photo.user_id, hashes, photo.photo_id, self._clock())
+            # Shown meanwhile? Who repoints a row holds after it, and this looks after letting go.
+            photo = await self._row(event.post_id)
+            if back := hashes - stale(photo, hashes):
+                await refs.hold(photo.user_id, back, photo.photo_id)
         return ()
 
     async def _show(self, post_id: str) -> Photo:
