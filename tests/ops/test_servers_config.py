@@ -69,6 +69,12 @@ def test_a_gone_image_is_cached_for_a_minute_at_most(settings: Settings, tmp_pat
     assert "proxy_cache_lock on;" in text
 
 
+def test_redis_never_holds_an_acknowledged_write_back(settings: Settings) -> None:
+    command = redis.program(settings, RunDir(settings.run_dir)).command
+    assert command[command.index("--appendonly") + 1] == "yes"
+    assert command[command.index("--appendfsync") + 1] == "no"
+
+
 def test_redis_evicts_only_what_has_a_ttl(settings: Settings) -> None:
     command = redis.program(settings, RunDir(settings.run_dir)).command
     told = dict(zip(command[1::2], command[2::2], strict=True))
