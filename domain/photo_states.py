@@ -1,8 +1,9 @@
 """What may become of a photo: pure steps from the stored row to the next, or to nothing.
 
-awaiting_upload → processing → published → deleted, and rejected from the first two. Each step gives
-the row to store, one version newer, or None when the stored state does not allow it: so a repeated
-or late call changes nothing (contract: GET /photos/{id}/status).
+awaiting_upload → processing → published → deleted, and rejected from the first two; what was
+blocked may be restored. Each step gives the row to store, one version newer, or None when the
+stored state does not allow it: so a repeated or late call changes nothing (contract: GET
+/photos/{id}/status).
 
 A deletion is final, so its version needn't be the next one: it is the greatest there is. Whoever
 deletes knows it without asking the row, and whatever edit is on its way has a smaller one.
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from domain.entities import Photo, PhotoStatus
+from domain.moderation import BLOCKED
 
 DELETED_VERSION = 1 << 62
 """Of every tombstone: row, event, search document. No step after it makes a newer one (I3)."""
@@ -39,6 +41,13 @@ def rejected(stored: Photo, reason: str) -> Photo | None:
     if stored.status not in _UNDECIDED:
         return None
     return replace(stored, status=PhotoStatus.REJECTED, reason=reason, version=stored.version + 1)
+
+
+def restored(stored: Photo) -> Photo | None:
+    """A moderator found that it should not have been stopped: it is processed after all."""
+    if stored.status is not PhotoStatus.REJECTED or stored.reason != BLOCKED:
+        return None
+    return replace(stored, status=PhotoStatus.PROCESSING, reason=None, version=stored.version + 1)
 
 
 def published(stored: Photo, processed: Photo, now: int) -> Photo | None:

@@ -7,6 +7,7 @@ All of them raise Transient (this call failed) or StoreAway (the server doesn't 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
+from domain.duplicates import Stored
 from domain.entities import (
     Comment,
     Counts,
@@ -19,9 +20,10 @@ from domain.entities import (
     Unheld,
     User,
 )
+from domain.moderation import BlockedHash, Case, Decided, NewCase
 from domain.uploads import OpenUpload, Part
 from domain.webhooks import Target, Webhook
-from schemas.events import Event
+from schemas.events import Event, UploadCompleted
 from topics.topic import Topic
 
 E = TypeVar("E", bound=Event)
@@ -150,6 +152,60 @@ class Webhooks(Protocol):
         """Forget it; absent is fine."""
 
 
+class Blocklist(Protocol):
+    """Perceptual hashes of content that is never published."""
+
+    async def version(self) -> int:
+        """Changes with every change of the list."""
+
+    def hashes(self) -> AsyncIterator[bytes]:
+        """All hashes, 32 bytes each, many joined at a time."""
+
+    async def add(self, entries: Sequence[BlockedHash]) -> int:
+        """Add entries; one that is there stays as it is. How many were new."""
+
+    async def remove(self, phash: str) -> bool:
+        """Take one entry off; False when it wasn't there."""
+
+    async def page(self, after: str, limit: int) -> list[BlockedHash]:
+        """Entries in the order of their hashes, strictly after one ("" is the start)."""
+
+    async def count(self) -> int:
+        """How many entries there are."""
+
+
+class Moderation(Protocol):
+    """Cases of photos that were stopped, and the decisions about them, which stay for good."""
+
+    async def open(self, case: NewCase) -> None:
+        """Open a case; a photo has one, so twice is once."""
+
+    async def get(self, photo_id: str) -> Case | None:
+        """The photo's case, None without one."""
+
+    async def open_cases(self, limit: int) -> list[Case]:
+        """Cases without a decision, oldest first."""
+
+    async def latest(self, limit: int) -> list[Case]:
+        """Cases whatever was decided, newest first."""
+
+    async def upload(self, photo_id: str) -> UploadCompleted:
+        """The event that the photo was stopped with. Raises NotFound."""
+
+    async def uphold(self, photo_id: str, by: str, why: str, now: int) -> None:
+        """The photo stays away. Raises NotFound, AlreadyRestored."""
+
+    async def restore(self, upload: UploadCompleted, by: str, why: str, now: int) -> None:
+        """The photo may be published: its upload is an event again, in the same commit.
+
+        `upload` is the event it was stopped with, of the ETag that its bytes have now. Raises
+        NotFound, AlreadyRestored.
+        """
+
+    async def decisions(self, photo_id: str) -> list[Decided]:
+        """All decisions about a photo, in their order."""
+
+
 class IdempotencyKeys(Protocol):
     """First answers of unsafe calls, kept durably (contract section 2)."""
 
@@ -236,6 +292,9 @@ class Photos(Protocol):
     async def reject(self, photo_id: str, reason: str) -> bool:
         """awaiting_upload/processing → rejected; whether it is rejected now, by any call."""
 
+    async def restore(self, photo_id: str) -> Photo:
+        """Rejected as blocked → processing; else nothing. The row afterwards."""
+
     async def publish(self, photo: Photo, now: int) -> Photo | None:
         """Make the post durable, by id and by user, then visible.
 
@@ -263,6 +322,22 @@ class Photos(Protocol):
 
     async def count_by_user(self, user_id: str) -> int:
         """How many live posts a user has."""
+
+
+class Renditions(Protocol):
+    """Which renditions are stored, by the bytes they were made from and the encoder."""
+
+    async def add(self, sha256: str, encoder: str, stored: Stored, now: int) -> None:
+        """Remember renditions that are stored; twice is once, the newest owner counts."""
+
+    async def get(self, sha256: str, encoder: str) -> Stored | None:
+        """What `encoder` made of these bytes, None when it isn't known."""
+
+    async def forget(self, sha256: str, encoder: str, user_id: str) -> None:
+        """Drop what is about objects of this user; absent is fine."""
+
+    def added(self, since: int, until: int) -> AsyncIterator[list[str]]:
+        """Hashes added from `since` on until the hour of `until` (ms), newest first, in parts."""
 
 
 class MediaRefs(Protocol):

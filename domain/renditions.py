@@ -15,6 +15,9 @@ FULL_BOUND = 1080
 MAX_PIXELS = 64_000_000
 """Pictures with more are refused before anything is decoded."""
 
+ENCODER = "1"
+"""Another one after any change of what the renditions of a photo are."""
+
 VariantName = Literal["thumbnail", "feed", "full"]
 VARIANT_NAMES: tuple[VariantName, ...] = get_args(VariantName)
 
@@ -31,6 +34,7 @@ RejectionReason = Literal[
     "decode_failed",
     "decode_timeout",
     "decode_memory",
+    "blocked",
 ]
 """Why a photo will never be published: a closed list, also the metric's label."""
 

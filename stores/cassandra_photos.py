@@ -107,6 +107,13 @@ class CassandraPhotos:
         stored = await self._change(photo_id, lambda row: photo_states.rejected(row, reason))
         return stored.photo.status is PhotoStatus.REJECTED
 
+    async def restore(self, photo_id: str) -> Photo:
+        """Rejected as blocked → processing; the row afterwards, twice is once.
+
+        Raises Unrecoverable(unknown_post) without a row.
+        """
+        return (await self._change(photo_id, photo_states.restored)).photo
+
     async def publish(self, photo: Photo, now: int) -> Photo | None:
         """Claim `published_at`, then make the row by user durable; a repeat repairs that row.
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from stores.cassandra_session import CassandraSession
     from stores.id_source import IdSource
     from stores.postgres_pool import PostgresPool
+    from stores.remembering_decoder import RememberingDecoder
+    from stores.screening import Screening
+
 
 CLOSE_LIMIT_S = 20.0
 
@@ -101,6 +104,20 @@ class Stores:
 
         return PostgresWebhooks(self.postgres, Seal(self.secrets.jwt_key, "webhook secrets"))
 
+    @cached_property
+    def blocklist(self) -> "ports.Blocklist":
+        """Perceptual hashes of content that is never published."""
+        from stores.postgres_blocklist import PostgresBlocklist
+
+        return PostgresBlocklist(self.postgres)
+
+    @cached_property
+    def moderation(self) -> "ports.Moderation":
+        """Cases of photos that were stopped."""
+        from stores.postgres_moderation import PostgresModeration
+
+        return PostgresModeration(self.postgres)
+
     # --- Cassandra ----------------------------------------------------------------------------
 
     @cached_property
@@ -133,6 +150,13 @@ class Stores:
         from stores.cassandra_open_uploads import CassandraOpenUploads
 
         return CassandraOpenUploads(self.cassandra)
+
+    @cached_property
+    def renditions(self) -> "ports.Renditions":
+        """Which renditions are stored, by the bytes they were made from."""
+        from stores.cassandra_renditions import CassandraRenditions
+
+        return CassandraRenditions(self.cassandra, self.settings.duplicates.window_days * 86_400)
 
     @cached_property
     def reactions(self) -> "ports.Reactions":
@@ -246,6 +270,27 @@ class Stores:
         )
         self._opened.push_async_callback(pool.close)
         return pool
+
+    @cached_property
+    def renderer(self) -> "RememberingDecoder":
+        """The decoder, or what it made before of the same bytes."""
+        from stores.bloom import KnownPhotos
+        from stores.remembering_decoder import RememberingDecoder
+
+        media = self.settings.uploads.media_bucket
+        folder = self.settings.run_dir / "known"
+        known = KnownPhotos(self.renditions, self.settings.duplicates, folder)
+        self._opened.push_async_callback(known.close)
+        return RememberingDecoder(self.decoder, self.renditions, self.objects, media, known)
+
+    @cached_property
+    def screening(self) -> "Screening":
+        """The gate before the media bucket."""
+        from stores.screening import Screening
+
+        bucket = self.settings.uploads.bucket
+        how = self.settings.blocked
+        return Screening(self.blocklist, self.moderation, self.objects, bucket, how)
 
     @cached_property
     def webhook_calls(self) -> "ports.WebhookCalls":

@@ -6,11 +6,11 @@ from typing import LiteralString, TypeVar
 from psycopg import AsyncConnection
 from psycopg.errors import ForeignKeyViolation
 from psycopg.rows import TupleRow, class_row
-from psycopg.types.json import Jsonb
 
 from domain.entities import Edge
 from domain.errors import NotFound
 from schemas.events import FollowCreated, FollowDeleted
+from stores.postgres_outbox import enqueue
 from stores.postgres_pool import PostgresPool
 from topics.catalog import FOLLOW_CREATED, FOLLOW_DELETED
 from topics.topic import Topic
@@ -193,14 +193,4 @@ async def _enqueue(
         follower_id=edge.follower_id,
         followee_id=edge.followee_id,
     )
-    await connection.execute(
-        """WITH row AS (INSERT INTO outbox (topic, key, payload, headers)
-                        VALUES (%s, %s, %s, %s) RETURNING id)
-           SELECT pg_notify('outbox', '') FROM row""",
-        (
-            topic.name,
-            topic.key_of(event),
-            topic.codec.encode(event),
-            Jsonb({"traceparent": traceparent} if traceparent else {}),
-        ),
-    )
+    await enqueue(connection, topic, event, traceparent)

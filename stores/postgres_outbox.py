@@ -3,14 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
 
 from domain.entities import OutboxRow
+from schemas.events import Event
 from stores.postgres_errors import translated
 from stores.postgres_pool import CALL_LIMIT_S, CONNECT
+from topics.topic import Topic
+
+E = TypeVar("E", bound=Event)
 
 APPLICATION = "photofeed outbox"
 """How the server's pg_stat_activity names this connection."""
@@ -87,6 +93,26 @@ class PostgresOutbox:
         )
         await connection.execute("LISTEN outbox")
         return connection
+
+
+async def enqueue(
+    connection: AsyncConnection[TupleRow],
+    topic: Topic[E],
+    event: E,
+    traceparent: str | None = None,
+) -> None:
+    """Have `event` published once the transaction that `connection` is in commits."""
+    await connection.execute(
+        """WITH row AS (INSERT INTO outbox (topic, key, payload, headers)
+                        VALUES (%s, %s, %s, %s) RETURNING id)
+           SELECT pg_notify('outbox', '') FROM row""",
+        (
+            topic.name,
+            topic.key_of(event),
+            topic.codec.encode(event),
+            Jsonb({"traceparent": traceparent} if traceparent else {}),
+        ),
+    )
 
 
 def _row(row_id: int, topic: str, key: bytes, payload: bytes, headers: dict[str, str]) -> OutboxRow:

@@ -1,6 +1,7 @@
 """upload.completed → photo.processed | photo.rejected.
 
-Makes the three variants in the sandboxed decoder and stores them before anyone hears of the photo
+Makes the three variants in the sandboxed decoder, or finds those of the same bytes, and stores them
+before anyone hears of the photo. What the blocklist matches is put away before anything is stored
 (seed section 6; I8, I9).
 """
 
@@ -11,10 +12,13 @@ from dataclasses import replace
 from domain.entities import Photo, PhotoStatus
 from domain.errors import Reason, Unrecoverable
 from domain.ids import derived
+from domain.moderation import BLOCKED
 from domain.ports import MediaRefs, Objects, Photos
-from domain.renditions import Decoder, Rejected, Rendered, object_key
+from domain.renditions import Focus, Rejected, Rendered, object_key
 from domain.settings import Uploads
 from schemas.events import PhotoProcessed, PhotoRejected, UploadCompleted, VariantRef
+from stores.remembering_decoder import RememberingDecoder
+from stores.screening import Screening
 from streams.runtime.stage import Emit
 from topics.catalog import PHOTO_PROCESSED, PHOTO_REJECTED
 
@@ -85,6 +89,11 @@ def decided(event: UploadCompleted, photo: Photo) -> list[Emit] | None:
             return None
 
 
+def focus_of(event: UploadCompleted) -> Focus | None:
+    """What the thumbnail must hold, None for the centre."""
+    return None if event.focus is None else (event.focus.x, event.focus.y)
+
+
 class ProcessPhoto:
     """The handler of upload.completed."""
 
@@ -93,13 +102,15 @@ class ProcessPhoto:
         photos: Photos,
         refs: MediaRefs,
         objects: Objects,
-        decoder: Decoder,
+        decoder: RememberingDecoder,
+        screening: Screening,
         uploads: Uploads,
     ) -> None:
         self._photos = photos
         self._refs = refs
         self._objects = objects
         self._decoder = decoder
+        self._screening = screening
         self._uploads = uploads
         self._room = asyncio.Semaphore(UPLOADS_IN_MEMORY)
 
@@ -109,11 +120,14 @@ class ProcessPhoto:
         Raises Unrecoverable(unknown_post) for a photo that has no row, StoreAway, Transient.
         """
         photo = await self._row(event.photo_id)
+        if photo.reason == BLOCKED and await self._screening.restored(photo.photo_id):
+            photo = await self._photos.restore(photo.photo_id)
         if (emits := decided(event, photo)) is not None:
+            await self._remove_blocked(event, photo)
             return emits
         try:
             async with self._room:
-                rendered = await self._render(event)
+                rendered = await self._screened(event)
                 await self._store(event, rendered)
         except Rejected as error:
             return await self._reject(event, error.reason, error.detail)
@@ -129,10 +143,15 @@ class ProcessPhoto:
             raise Unrecoverable(Reason.UNKNOWN_POST, photo_id)
         return photo
 
-    async def _render(self, event: UploadCompleted) -> Rendered:
+    async def _screened(self, event: UploadCompleted) -> Rendered:
+        """The renditions of a photo that may be published. Raises Rejected."""
         source = await self._objects.get(self._uploads.bucket, event.object_key, etag=event.etag)
-        focus = None if event.focus is None else (event.focus.x, event.focus.y)
-        return await self._decoder.render(source, event.content_type, focus)
+        rendered = await self._decoder.render(source, event.content_type, focus_of(event))
+        match = await self._screening.match(event.photo_id, rendered.phash)
+        if match is not None:
+            await self._screening.stop(event, source, rendered.phash, match)
+            raise Rejected(BLOCKED)
+        return rendered
 
     async def _store(self, event: UploadCompleted, rendered: Rendered) -> None:
         """Hold the objects, then put them: what is held isn't removed with a twin's deletion."""
@@ -149,11 +168,18 @@ class ProcessPhoto:
                 for each in rendered.variants
             )
         )
+        await self._decoder.keep(event.user_id, rendered, event.content_type, focus_of(event))
+
+    async def _remove_blocked(self, event: UploadCompleted, photo: Photo) -> None:
+        """Of a photo that was stopped nothing stays but what is kept for review."""
+        if photo.status is PhotoStatus.REJECTED and photo.reason == BLOCKED:
+            await self._objects.delete(self._uploads.bucket, event.object_key)
 
     async def _reject(self, event: UploadCompleted, reason: str, detail: str) -> Sequence[Emit]:
         """The row first, so that no one hears of a rejection that a reader can't see."""
         await self._photos.reject(event.photo_id, reason)
         photo = await self._row(event.photo_id)
+        await self._remove_blocked(event, photo)
         if photo.status is PhotoStatus.REJECTED:
             return [Emit(PHOTO_REJECTED, rejected(event, photo.reason or reason, detail))]
         return decided(event, photo) or []

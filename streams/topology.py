@@ -24,7 +24,7 @@ TOPOLOGY: tuple[Stage, ...] = (
         reads=(t.UPLOAD_COMPLETED,),
         writes=(t.PHOTO_PROCESSED, t.PHOTO_REJECTED),
         make=lambda s, _: ProcessPhoto(
-            s.photos, s.media_refs, s.objects, s.decoder, s.settings.uploads
+            s.photos, s.media_refs, s.objects, s.renderer, s.screening, s.settings.uploads
         ),
     ),
     Stage(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from dataclasses import replace
 
 from domain import ids, photo_states
+from domain.duplicates import Stored
 from domain.entities import (
     Comment,
     Counts,
@@ -51,6 +52,10 @@ class MemoryPhotos:
         """Whether the photo is rejected now."""
         stored = self._change(photo_id, lambda row: photo_states.rejected(row, reason))
         return stored.status is PhotoStatus.REJECTED
+
+    async def restore(self, photo_id: str) -> Photo:
+        """Rejected as blocked → processing; the row afterwards."""
+        return self._change(photo_id, photo_states.restored)
 
     async def publish(self, photo: Photo, now: int) -> Photo | None:
         """The row as first published; None when deleted or rejected."""
@@ -101,6 +106,34 @@ class MemoryPhotos:
         stored = self.rows[photo_id]
         self.rows[photo_id] = step(stored) or stored
         return self.rows[photo_id]
+
+
+class MemoryRenditions:
+    """`domain.ports.Renditions`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Stored] = {}
+        self.log: list[tuple[int, str]] = []
+
+    async def add(self, sha256: str, encoder: str, stored: Stored, now: int) -> None:
+        """Remember renditions; the newest owner counts."""
+        checked_id(stored.user_id, "u_")
+        self.rows[sha256, encoder] = stored
+        self.log.append((now, sha256))
+
+    async def get(self, sha256: str, encoder: str) -> Stored | None:
+        """What `encoder` made of these bytes."""
+        return self.rows.get((sha256, encoder))
+
+    async def forget(self, sha256: str, encoder: str, user_id: str) -> None:
+        """Drop what is about objects of this user."""
+        found = self.rows.get((sha256, encoder))
+        if found is not None and found.user_id == checked_id(user_id, "u_"):
+            del self.rows[sha256, encoder]
+
+    async def added(self, since: int, until: int) -> AsyncIterator[list[str]]:
+        """Hashes added from `since` on."""
+        yield [sha256 for at, sha256 in reversed(self.log) if since <= at <= until]
 
 
 class MemoryMediaRefs:

@@ -8,13 +8,17 @@ import pytest
 from domain.entities import Photo, PhotoStatus
 from domain.errors import Reason, Transient, Unrecoverable
 from domain.renditions import Focus, Rejected, Rendered, Variant, object_key
-from domain.settings import Uploads
+from domain.settings import Blocked, Uploads
 from schemas.events import Focus as EventFocus
 from schemas.events import PhotoProcessed, PhotoRejected, UploadCompleted
-from stores.memory.cassandra import MemoryMediaRefs, MemoryPhotos
+from stores.memory.cassandra import MemoryMediaRefs, MemoryPhotos, MemoryRenditions
+from stores.memory.moderation import MemoryBlocklist, MemoryModeration
 from stores.memory.s3 import MemoryObjects
+from stores.remembering_decoder import RememberingDecoder
+from stores.screening import Screening
 from streams.process_photo import ProcessPhoto
 from tests.fresh import fresh_id, now_ms
+from tests.upload_scene import ToyFilter
 
 BYTES = b"as good as a photo"
 PHASH = "0f" * 32
@@ -48,7 +52,16 @@ class Scene:
         self.photos, self.objects = MemoryPhotos(), MemoryObjects()
         self.refs = MemoryMediaRefs()
         self.decoder = ToyDecoder(error)
-        self.handle = ProcessPhoto(self.photos, self.refs, self.objects, self.decoder, UPLOADS)
+        renderer = RememberingDecoder(
+            self.decoder, MemoryRenditions(), self.objects, UPLOADS.media_bucket, ToyFilter()
+        )
+        blocklist = MemoryBlocklist()
+        screening = Screening(
+            blocklist, MemoryModeration(blocklist), self.objects, UPLOADS.bucket, Blocked()
+        )
+        self.handle = ProcessPhoto(
+            self.photos, self.refs, self.objects, renderer, screening, UPLOADS
+        )
         self.photo = Photo(
             photo_id=fresh_id("ph_"),
             user_id=fresh_id("u_"),
