@@ -16,6 +16,8 @@ EXPIRED = "expired"
 GIVEN_UP = "given_up"
 OBJECT_MISSING = "object_missing"
 NEVER_PROCESSED = "never_processed"
+TOLD = frozenset({EXPIRED, OBJECT_MISSING, NEVER_PROCESSED})
+"""Why the reconciler rejects: whoever waits for the outcome hears of it by an event."""
 _GRACE_MS = 60_000
 """A PUT that began with a still valid URL may take a while."""
 _LONGEST_PROCESSING_MS = 6 * 86_400_000

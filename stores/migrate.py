@@ -3,6 +3,7 @@
 PostgreSQL: one transaction a file, under an advisory lock, recorded in `schema_migrations`.
 Cassandra: a file statement by statement (each says IF NOT EXISTS: there is no transaction around
 them), recorded in the keyspace's own `schema_migrations`.
+The uploads bucket: its lifecycle rule, written anew each time.
 OpenSearch: `<number>_<noun>.json` is the body of the index `<noun>-<number>`, its alias included.
 A file that was applied never changes: a change is a new file.
 """
@@ -19,9 +20,11 @@ from psycopg import AsyncConnection
 
 import schemas
 from domain.errors import StoreAway
+from domain.secrets import Secrets
 from domain.settings import Settings
 from stores.cassandra_session import CassandraSession
 from stores.postgres_errors import translated
+from stores.s3_multipart import S3Multiparts
 
 FOLDER = Path(schemas.__file__).parent
 KEYSPACE = "photofeed"
@@ -63,6 +66,7 @@ async def _all(settings: Settings) -> list[str]:
         *await migrate_postgres(settings.postgres_dsn),
         *await migrate_cassandra(host, int(port)),
         *await migrate_search(settings.url("search")),
+        *await limit_uploads(settings),
     ]
 
 
@@ -135,6 +139,22 @@ async def migrate_search(url: str) -> list[str]:
     except httpx.HTTPError as error:
         raise StoreAway(f"search: {type(error).__name__}: {error}") from error
     return applied
+
+
+async def limit_uploads(settings: Settings) -> list[str]:
+    """Have the object store drop uploads that nobody completes; nothing is ever new. Twice is once.
+
+    Raises StoreAway.
+    """
+    secrets = Secrets.load(settings.run_dir)
+    store = S3Multiparts(
+        settings.url("s3"), secrets.s3_access_key, secrets.s3_secret_key, settings.uploads
+    )
+    try:
+        await store.let_expire(max(1, settings.uploads.multipart_ttl_s // 86_400))
+    finally:
+        await store.close()
+    return []
 
 
 def statements(text: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Multipart uploads by the S3 protocol: parts in any order, resumed from what the server holds."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -9,7 +10,7 @@ from domain.uploads import Part
 from stores.s3_client import S3Session, code
 
 if TYPE_CHECKING:
-    from types_boto3_s3.type_defs import CompletedPartTypeDef
+    from types_boto3_s3.type_defs import CompletedPartTypeDef, LifecycleRuleTypeDef
 
 _ENDED = {"NoSuchUpload", "404"}
 _THERE = {"PreconditionFailed", "412"}
@@ -65,15 +66,15 @@ class S3Multiparts(S3Session):
             )
             held: dict[int, Part] = {}
             try:
-                for page in pages:
-                    for each in page.get("Parts", []):
-                        # A part that was sent twice may be listed twice; the later one holds.
-                        number = each["PartNumber"]
-                        held[number] = Part(number, each["Size"], each["ETag"].strip('"'))
+                listed = [each for page in pages for each in page.get("Parts", [])]
             except ClientError as error:
                 if code(error) in _ENDED:
                     return None
                 raise
+            # SeaweedFS lists a part that was sent twice twice, in any order: the newest holds.
+            for each in sorted(listed, key=itemgetter("LastModified")):
+                number = each["PartNumber"]
+                held[number] = Part(number, each["Size"], each["ETag"].strip('"'))
             return [held[number] for number in sorted(held)]
 
         return await self.call(call)
@@ -113,6 +114,20 @@ class S3Multiparts(S3Session):
                     raise
 
         await self.call(call)
+
+    async def let_expire(self, days: int) -> None:
+        """Have the server itself abort what is not completed after so many days; twice is once."""
+        rule: LifecycleRuleTypeDef = {
+            "ID": "incomplete-uploads",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": days},
+        }
+        await self.call(
+            lambda: self.client.put_bucket_lifecycle_configuration(
+                Bucket=self.bucket, LifecycleConfiguration={"Rules": [rule]}
+            )
+        )
 
     async def abort_older(self, before_ms: int) -> int:
         """Abort every multipart upload begun before (Unix ms); how many. Twice is once."""

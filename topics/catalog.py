@@ -5,7 +5,9 @@ from typing import Any
 from schemas import events as e
 from topics.topic import Topic
 
-UPLOAD_COMPLETED = Topic("upload.completed", e.UploadCompleted, "photo_id", made_outside=("api",))
+UPLOAD_COMPLETED = Topic(
+    "upload.completed", e.UploadCompleted, "photo_id", made_outside=("api", "reconciler")
+)
 PHOTO_PROCESSED = Topic("photo.processed", e.PhotoProcessed, "photo_id")
 PHOTO_REJECTED = Topic("photo.rejected", e.PhotoRejected, "photo_id", read_outside=("moderation",))
 POST_PUBLISHED = Topic("post.published", e.PostPublished, "user_id")

@@ -21,6 +21,7 @@ def programs(settings: Settings, run: RunDir) -> list[Program]:
         _listening(settings, "api", "api", "api", "/health/ready"),
         _listening(settings, "console", "ops", "ops.console", "/health/live"),
         _beating(run, "relay", "streams.relay"),
+        _beating(run, "worker-reconcile-0", "streams.reconcile"),
         *workers,
     ]
 

@@ -1,0 +1,313 @@
+"""The reconciler: whatever dies at whatever step, an accepted upload ends, no other publishes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from domain import uploads
+from domain.entities import Photo, PhotoStatus
+from domain.ids import EPOCH_MS, compose, spell
+from domain.settings import Uploads
+from domain.uploads import OpenUpload, Step
+from schemas.events import Event, PhotoProcessed, PhotoRejected, PostPublished, UploadCompleted
+from stores.memory.cassandra import MemoryPhotos
+from stores.memory.open_uploads import MemoryMultiparts, MemoryOpenUploads
+from stores.memory.s3 import MemoryObjects
+from streams.publish_post import PublishPost
+from streams.reconcile import Reconciler
+from topics.topic import Topic
+
+LIMITS = Uploads()
+MINUTE = 60_000
+START = EPOCH_MS + 1000 * MINUTE
+
+
+class Killed(BaseException):
+    """The process ends here: nothing catches it."""
+
+
+class Log:
+    """The event log; its readers are fed by hand."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    async def publish(
+        self, topic: Topic[Any], event: Event, headers: Mapping[str, bytes] | None = None
+    ) -> None:
+        del topic, headers
+        self.events.append(event)
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class Dying:
+    """A port whose `at`-th call, counted over all ports, kills the process before or after it."""
+
+    def __init__(self, port: object, count: list[int], at: int, *, after: bool) -> None:
+        self._port, self._count, self._at, self._after = port, count, at, after
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._port, name)
+
+        async def call(*args: Any, **more: Any) -> Any:
+            self._count[0] += 1
+            dies = self._count[0] == self._at
+            if dies and not self._after:
+                raise Killed
+            answer = await method(*args, **more)
+            if dies:
+                raise Killed
+            return answer
+
+        return call
+
+
+class Scene:
+    """One upload, its stores, a clock, and processes that can be born again."""
+
+    def __init__(self, size: int = 5) -> None:
+        self.photos, self.opened = MemoryPhotos(), MemoryOpenUploads()
+        self.objects, self.log = MemoryObjects(), Log()
+        self.multiparts = MemoryMultiparts(self.objects)
+        self.now = START
+        photo_id = "ph_" + spell(compose(START, 1, 1))
+        self.photo = Photo(
+            photo_id=photo_id,
+            user_id="u_" + spell(compose(START, 1, 2)),
+            status=PhotoStatus.AWAITING_UPLOAD,
+            filename="a.jpg",
+            content_type="image/jpeg",
+            size_bytes=size,
+            object_key=f"u/{photo_id}",
+            expires_at=START + LIMITS.url_ttl_s * 1000,
+        )
+        self.reborn()
+
+    def reborn(self, at: int = 0, *, after: bool = False) -> None:
+        """A new process; with `at` it dies at that call."""
+        count = [0]
+        stores = (self.photos, self.opened, self.objects, self.multiparts, self.log)
+        ports: list[Any] = [Dying(port, count, at, after=after) for port in stores]
+        photos, opened, objects, multiparts, log = ports
+        self.reconciler = Reconciler(
+            photos, opened, objects, multiparts, log, LIMITS, lambda: self.now
+        )
+
+    async def announced(self, upload_id: str | None = None) -> None:
+        await self.opened.add(OpenUpload(self.photo.photo_id, upload_id))
+        await self.photos.add(self.photo)
+
+    async def put(self) -> None:
+        await self.objects.put(LIMITS.bucket, self.photo.object_key, b"bytes", "image/jpeg")
+
+    async def completed(self) -> None:
+        await self.announced()
+        await self.put()
+        await self.photos.mark_processing(self.photo)
+
+    async def minutes(self, count: int) -> None:
+        for _ in range(count):
+            self.now += MINUTE
+            await self.reconciler.round()
+
+    async def row(self) -> Photo:
+        row = await self.photos.get(self.photo.photo_id)
+        assert row is not None
+        return row
+
+
+async def test_an_upload_without_its_event_gets_it_within_two_rounds() -> None:
+    scene = Scene()
+    await scene.completed()
+    await scene.minutes(2)
+    [event] = scene.log.of(UploadCompleted)
+    info = await scene.objects.head(LIMITS.bucket, scene.photo.object_key)
+    assert info is not None
+    assert event == uploads.completed(await scene.row(), info.etag, event.occurred_at)
+    assert event.event_id == f"{scene.photo.photo_id[3:]}.completed"
+
+
+async def test_a_lagging_stage_is_asked_less_and_less() -> None:
+    scene = Scene()
+    await scene.completed()
+    await scene.minutes(64)
+    assert len(scene.log.of(UploadCompleted)) == 6
+    assert len({event.event_id for event in scene.log.of(UploadCompleted)}) == 1
+
+
+async def test_a_published_photo_is_looked_at_no_more() -> None:
+    scene = Scene()
+    await scene.completed()
+    await scene.photos.publish(scene.photo, scene.now)
+    await scene.minutes(3)
+    assert scene.opened.rows == {}
+    assert scene.log.events == []
+    assert await scene.objects.head(LIMITS.bucket, scene.photo.object_key) is not None
+
+
+@pytest.mark.parametrize("uploaded", [False, True])
+async def test_what_was_never_completed_is_swept_and_never_published(uploaded: bool) -> None:
+    scene = Scene()
+    await scene.announced()
+    if uploaded:
+        await scene.put()
+    await scene.minutes(15)
+    assert (await scene.row()).status is PhotoStatus.AWAITING_UPLOAD
+    await scene.minutes(4)
+    row = await scene.row()
+    assert (row.status, row.reason) == (PhotoStatus.REJECTED, uploads.EXPIRED)
+    assert scene.objects.kept == {}
+    assert scene.opened.rows == {}
+    [event] = scene.log.events
+    assert isinstance(event, PhotoRejected)
+    assert event.reason == uploads.EXPIRED
+
+
+async def test_bytes_that_come_after_an_upload_was_given_up_are_swept_too() -> None:
+    scene = Scene()
+    await scene.announced()
+    await scene.photos.reject(scene.photo.photo_id, uploads.GIVEN_UP)
+    await scene.minutes(5)
+    await scene.put()
+    await scene.minutes(13)
+    assert scene.objects.kept == {}
+    assert scene.opened.rows == {}
+    assert scene.log.events == []
+
+
+async def test_an_accepted_upload_whose_bytes_are_gone_is_rejected_where_its_owner_sees_it() -> (
+    None
+):
+    scene = Scene()
+    await scene.completed()
+    await scene.objects.delete(LIMITS.bucket, scene.photo.object_key)
+    await scene.minutes(3)
+    assert (await scene.row()).reason == uploads.OBJECT_MISSING
+    assert [event.reason for event in scene.log.of(PhotoRejected)] == [uploads.OBJECT_MISSING]
+    assert scene.opened.rows == {}
+
+
+async def test_nothing_is_in_limbo_for_ever() -> None:
+    scene = Scene()
+    await scene.completed()
+    await scene.minutes(2)
+    scene.now += 7 * 24 * 60 * MINUTE
+    await scene.minutes(1)
+    assert (await scene.row()).reason == uploads.NEVER_PROCESSED
+    assert scene.opened.rows == {}
+
+
+async def test_a_multipart_upload_nobody_ends_is_aborted_after_a_week() -> None:
+    scene = Scene()
+    upload_id = await scene.multiparts.begin(scene.photo.object_key, "image/jpeg")
+    scene.photo = replace(scene.photo, expires_at=START + LIMITS.multipart_ttl_s * 1000)
+    await scene.announced(upload_id)
+    await scene.minutes(30)
+    assert await scene.multiparts.parts(scene.photo.object_key, upload_id) == []
+    assert (await scene.row()).status is PhotoStatus.AWAITING_UPLOAD
+    scene.now += LIMITS.multipart_ttl_s * 1000
+    await scene.minutes(2)
+    assert await scene.multiparts.parts(scene.photo.object_key, upload_id) is None
+    assert (await scene.row()).reason == uploads.EXPIRED
+
+
+async def test_an_announcement_that_died_half_way_leaves_nothing() -> None:
+    scene = Scene()
+    await scene.opened.add(OpenUpload(scene.photo.photo_id))
+    await scene.minutes(2)
+    assert scene.opened.rows == {}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(1, 9))
+@pytest.mark.parametrize("case", ["no event", "no bytes", "expired"])
+async def test_a_reconciler_killed_at_any_call_is_made_good_by_the_next(
+    case: str, at: int, after: bool
+) -> None:
+    scene = Scene()
+    await (scene.announced() if case == "expired" else scene.completed())
+    if case == "no bytes":
+        await scene.objects.delete(LIMITS.bucket, scene.photo.object_key)
+    scene.now += (20 if case == "expired" else 1) * MINUTE
+    with_patience = scene.reconciler
+    scene.reborn(at, after=after)
+    scene.reconciler._processing = with_patience._processing  # noqa: SLF001 - it had been seen before
+    try:
+        await scene.minutes(3)
+    except Killed:
+        scene.reborn()
+        await scene.minutes(4)
+    if case == "no event":
+        assert {event.event_id for event in scene.log.events} == {
+            f"{scene.photo.photo_id[3:]}.completed"
+        }
+        return
+    reason = uploads.EXPIRED if case == "expired" else uploads.OBJECT_MISSING
+    assert (await scene.row()).reason == reason
+    assert {type(event) for event in scene.log.events} == {PhotoRejected}
+    assert len({event.event_id for event in scene.log.events}) == 1
+    assert scene.opened.rows == {}
+    assert scene.objects.kept == {}
+
+
+async def test_a_publisher_killed_at_any_call_is_made_good_by_asking_again() -> None:
+    for at in range(1, 4):
+        for after in (False, True):
+            scene = Scene()
+            await scene.completed()
+            count = [0]
+            event = _processed(scene.photo)
+            dying: Any = Dying(scene.photos, count, at, after=after)
+            published: list[Any] = []
+            try:
+                emits = await PublishPost(dying, lambda: START)(event)
+                published += [emit.event for emit in emits]
+            except Killed:
+                emits = await PublishPost(scene.photos, lambda: START + 9)(event)
+                published += [emit.event for emit in emits]
+            assert [each.event_id for each in published if isinstance(each, PostPublished)] == [
+                f"{event.event_id}.published"
+            ]
+            assert (await scene.row()).status is PhotoStatus.PUBLISHED
+
+
+def _processed(photo: Photo) -> PhotoProcessed:
+    return PhotoProcessed(
+        event_id="e",
+        occurred_at=START,
+        version=1,
+        photo_id=photo.photo_id,
+        user_id=photo.user_id,
+        caption="",
+        tags=(),
+        alt_text="",
+        sha256="00" * 32,
+        width=1,
+        height=1,
+        placeholder="",
+        variants=(),
+    )
+
+
+def test_the_steps_of_an_upload_that_is_still_in_time_are_to_wait() -> None:
+    photo = Scene().photo
+    assert uploads.next_step(photo, START, START + MINUTE, stuck=True) is Step.WAIT
+    for status in (PhotoStatus.PUBLISHED, PhotoStatus.DELETED):
+        ended = replace(photo, status=status)
+        assert uploads.next_step(ended, START, START, stuck=False) is Step.CLOSE
+
+
+async def test_two_reconcilers_side_by_side_say_the_same() -> None:
+    scene = Scene()
+    await scene.announced()
+    scene.now += 20 * MINUTE
+    first = scene.reconciler
+    scene.reborn()
+    await asyncio.gather(first.round(), scene.reconciler.round())
+    assert len({event.event_id for event in scene.log.events}) == 1
+    assert (await scene.row()).reason == uploads.EXPIRED
