@@ -22,6 +22,8 @@ ROOT = settings.ROOT
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
 FOLDERS = {entry.name for entry in ROOT.iterdir() if entry.is_dir() and entry.name[0] != "."}
 MADE_LATER = {"bench/results/"}
+NO_TOPIC = {"photo.published"}
+"""What a webhook is called with."""
 
 each_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix()
@@ -107,7 +109,7 @@ def test_named_topics_are_declared(document: Path) -> None:
     nouns = {name.partition(".")[0] for name in catalog.BY_NAME}
     for code in code_of(document):
         if re.fullmatch(r"[a-z]+\.[a-z]+ed|fanout\.\w+", code) and code.partition(".")[0] in nouns:
-            assert code in catalog.BY_NAME, code
+            assert code in catalog.BY_NAME.keys() | NO_TOPIC, code
 
 
 def test_decisions_have_numbers_of_their_own() -> None:

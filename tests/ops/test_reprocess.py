@@ -107,7 +107,7 @@ class Scene:
     async def retire(self) -> None:
         """What the stage does with all that was told."""
         for event in self.told:
-            await RetirePosts(self, Settings())(event)  # type: ignore[arg-type]
+            await RetirePosts(self, Settings())(event)  # type: ignore[arg-type] # in place of all stores
 
     async def row(self, post: Photo) -> Photo:
         row = await self.photos.get(post.photo_id)
