@@ -177,7 +177,6 @@ async def test_an_edit_is_the_editors_alone(world: World) -> None:
         ("GET", "/feed/stream"),
         ("POST", "/devices"),
         ("GET", "/notifications/preferences"),
-        ("PUT", "/users/me/webhook"),
         ("GET", "/metrics"),
     ],
 )
