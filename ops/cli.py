@@ -29,6 +29,7 @@ VERBS = {
     "trace": "Every stage one photo went through, with times.",
     "photos": "Published photos: render again, remove pictures that no post shows.",
     "celebrity": "Users whose posts are pulled: list, clear, threshold.",
+    "moderation": "Blocked photos: list, show, decide; the blocklist.",
     "schemas": "Event schemas: check their history, register a changed one.",
 }
 """Verb → its line in the overview; the module has the verb's name."""

@@ -7,8 +7,11 @@ can't be read is StoreAway: the photo waits, nothing is published unchecked.
 
 import asyncio
 import time
+from dataclasses import replace
 
+from domain.errors import Transient
 from domain.hash_index import HashIndex, Match
+from domain.ids import derived
 from domain.moderation import NewCase, kept_key
 from domain.ports import Blocklist, Moderation, Objects
 from domain.settings import Blocked
@@ -51,9 +54,27 @@ class Screening:
         """Keep the bytes for review and open the case; twice is once."""
         key = kept_key(upload)
         await self._objects.put(self._bucket, key, source, upload.content_type)
-        now = time.time_ns() // 1_000_000
-        case = NewCase(upload, now, phash, match.hash, match.distance, key)
+        case = NewCase(upload, _now_ms(), phash, match.hash, match.distance, key)
         await self._cases.open(case)
+
+    async def restore(self, photo_id: str, by: str, why: str) -> None:
+        """Put the bytes back where they were, and let the photo be processed again.
+
+        A call that broke off before the decision was kept is repeated whole. Raises NotFound,
+        AlreadyRestored.
+        """
+        upload = await self._cases.upload(photo_id)
+        key = kept_key(upload)
+        source = await self._objects.get(self._bucket, key)
+        await self._objects.put(self._bucket, upload.object_key, source, upload.content_type)
+        back = await self._objects.head(self._bucket, upload.object_key)
+        if back is None:
+            raise Transient(f"{upload.object_key} went away")
+        now = _now_ms()
+        event_id = derived(upload.event_id, "restored")
+        again = replace(upload, event_id=event_id, occurred_at=now, etag=back.etag)
+        await self._cases.restore(again, by, why, now)
+        await self._objects.delete(self._bucket, key)
 
     async def _current(self) -> HashIndex:
         async with self._reading:
@@ -66,3 +87,7 @@ class Screening:
                 self._version = version  # the one before the reading: a change meanwhile is seen
                 self._read_at = time.monotonic()
             return self._index
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,12 +1,10 @@
 """Blocked content: nothing of it is stored in public; what is restored was as if never stopped."""
 
-import dataclasses
-
 import pytest
 
 from domain.entities import PhotoStatus
 from domain.errors import StoreAway
-from domain.moderation import AlreadyRestored, BlockedHash
+from domain.moderation import AlreadyRestored, BlockedHash, kept_key
 from schemas.events import PhotoProcessed, UploadCompleted
 from tests.fresh import now_ms
 from tests.upload_scene import UPLOADS, UploadScene, keys, phash_of
@@ -122,17 +120,16 @@ async def test_dying_at_any_step_ends_as_if_it_had_not(
 async def test_a_restored_photo_is_published_as_if_it_had_never_been_stopped() -> None:
     scene = UploadScene()
     event = await stopped(scene)
-    case = await scene.moderation.get(event.photo_id)
-    assert case is not None
-    data = await scene.objects.get(UPLOADS.bucket, case.kept_key)
-    await scene.objects.put(UPLOADS.bucket, event.object_key, data, event.content_type)
-    again = dataclasses.replace(await scene.moderation.upload(event.photo_id), event_id="restored")
-    await scene.moderation.restore(again, "sam", "a statue", now_ms())
+    await scene.screening.restore(event.photo_id, "sam", "a statue")
+    [again] = scene.moderation.outbox
+    assert again.event_id != event.event_id
     told = await scene.published(again)
     assert (told.caption, told.tags) == (event.caption, event.tags)
     assert keys(told) == scene.media()
     row = await scene.row(event.photo_id)
     assert (row.status, row.reason) == (PhotoStatus.PUBLISHED, None)
+    assert await scene.objects.get(UPLOADS.bucket, event.object_key) == PHOTO
+    assert await scene.objects.head(UPLOADS.bucket, kept_key(event)) is None
     [late] = await scene.handle(event)
     assert isinstance(late.event, PhotoProcessed)
     assert await scene.objects.head(UPLOADS.bucket, event.object_key) is not None
