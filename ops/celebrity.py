@@ -1,7 +1,8 @@
-"""`photofeed celebrity`: whose posts are pulled by readers instead of pushed to them.
+"""`photofeed celebrity`: people whose followers are too many to push every post to.
 
-The flag is sticky: only `clear` takes it away, and someone who is still above the threshold gets it
-back with the next follow. The threshold takes effect within seconds, for new decisions only.
+For now the flag is kept and shown; it doesn't steer yet (streams/plan_fan_out.py). It is sticky:
+only `clear` takes it away, and someone who is still above the threshold gets it back with the next
+follow. The threshold takes effect within seconds, for new decisions only.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ def list_command(as_json: bool) -> None:
 @click.argument("user_id", metavar="USER")
 @json_option
 def clear(user_id: str, as_json: bool) -> None:
-    """Take the flag off USER; their next posts are pushed again."""
+    """Take the flag off USER."""
     if not asyncio.run(_clear(settings_tree.load(), user_id)):
         raise Refused(f"{user_id} isn't flagged")
     show({"user_id": user_id, "cleared": True}, as_json)
