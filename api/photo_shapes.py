@@ -48,10 +48,19 @@ class NewPhoto(Words):
     )
 
 
-class Grant(BaseModel):
-    """Where and how to PUT the bytes; every header is signed."""
+class Granted(BaseModel):
+    """What every grant tells; `duplicate_of` is an own post of the same bytes, by `sha256`.
+
+    Whoever has that post need not upload again; whoever does gets a second post.
+    """
 
     photo_id: str
+    duplicate_of: str | None = None
+
+
+class Grant(Granted):
+    """Where and how to PUT the bytes; every header is signed."""
+
     upload_url: str
     upload_method: Literal["PUT"] = "PUT"
     upload_headers: dict[str, str]
@@ -66,14 +75,13 @@ class PartUrl(BaseModel):
     upload_url: str
 
 
-class MultipartGrant(BaseModel):
+class MultipartGrant(Granted):
     """Where to PUT the parts, in any order and side by side.
 
     `complete` puts them together; a client may do so by itself: POST S3's CompleteMultipartUpload
     to `complete_url` with `complete_headers`, then call `complete` all the same.
     """
 
-    photo_id: str
     upload_method: Literal["MULTIPART"] = "MULTIPART"
     upload_id: str
     part_size: int

@@ -67,7 +67,8 @@ async def announce(
         expires_at=api.now_ms() + lives_s * 1000,
     )
     photo = _worded(awaited, new)
-    return await (_grant_parts if multipart else _grant_put)(api, photo)
+    grant = await (_grant_parts if multipart else _grant_put)(api, photo)
+    return grant.model_copy(update={"duplicate_of": await _own_duplicate(api, photo)})
 
 
 @router.get("/photos/{photo_id}/parts")
@@ -126,6 +127,14 @@ async def complete(
         event = uploads.completed(photo, info.etag, api.now_ms())
         await api.stores.events.publish(UPLOAD_COMPLETED, event, trace_headers(request))
     return Accepted(photo_id=photo_id, poll_url=f"/photos/{photo_id}/status")
+
+
+async def _own_duplicate(deps: Deps, photo: Photo) -> str | None:
+    """The uploader's own post of the same bytes; what other people have is no one's business."""
+    if photo.sha256 is None:
+        return None
+    post = await deps.stores.photos.own_by_sha256(photo.user_id, photo.sha256)
+    return None if post is None else post.photo_id
 
 
 async def _grant_put(deps: Deps, photo: Photo) -> Grant:

@@ -27,6 +27,7 @@ CONTENT_TYPES = frozenset(
 """What may be uploaded (contract, section 2)."""
 
 RejectionReason = Literal[
+    "checksum_mismatch",
     "not_an_image",
     "wrong_type",
     "too_many_pixels",

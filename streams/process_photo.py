@@ -127,7 +127,7 @@ class ProcessPhoto:
             return emits
         try:
             async with self._room:
-                rendered = await self._screened(event)
+                rendered = await self._screened(event, photo.sha256)
                 await self._store(event, rendered)
         except Rejected as error:
             return await self._reject(event, error.reason, error.detail)
@@ -143,10 +143,12 @@ class ProcessPhoto:
             raise Unrecoverable(Reason.UNKNOWN_POST, photo_id)
         return photo
 
-    async def _screened(self, event: UploadCompleted) -> Rendered:
+    async def _screened(self, event: UploadCompleted, announced: str | None) -> Rendered:
         """The renditions of a photo that may be published. Raises Rejected."""
         source = await self._objects.get(self._uploads.bucket, event.object_key, etag=event.etag)
         rendered = await self._decoder.render(source, event.content_type, focus_of(event))
+        if announced not in (None, rendered.sha256):  # S3 can't sum a multipart upload
+            raise Rejected("checksum_mismatch", f"announced as {announced}")
         match = await self._screening.match(event.photo_id, rendered.phash)
         if match is not None:
             await self._screening.stop(event, source, rendered.phash, match)

@@ -142,6 +142,16 @@ async def test_captions_are_counted_as_people_count_characters(world: World) -> 
         is_problem(await world.call("POST", "/photos", ann, json=body), 422, "validation")
 
 
+async def test_who_has_the_photo_already_is_told_and_nobody_else(world: World) -> None:
+    ann, ben = await world.someone(), await world.someone()
+    digest = hashlib.sha256(secrets.token_bytes(9)).hexdigest()
+    assert (await announced(world, ann, sha256=digest))["duplicate_of"] is None
+    post = await world.post(ann, sha256=digest)
+    assert (await announced(world, ann, sha256=digest))["duplicate_of"] == post.photo_id
+    assert (await announced(world, ben, sha256=digest))["duplicate_of"] is None
+    assert (await announced(world, ann))["duplicate_of"] is None
+
+
 async def test_the_store_takes_only_what_was_announced_and_only_once(world: World) -> None:
     ann = await world.someone()
     grant = await announced(world, ann)

@@ -146,6 +146,15 @@ async def test_an_object_that_is_gone_or_not_the_one_completed_is_rejected(troub
     assert scene.decoder.asked == []
 
 
+async def test_other_bytes_than_were_announced_are_rejected() -> None:
+    scene = Scene()
+    scene.photo = replace(scene.photo, sha256="00" * 32)
+    [emit] = await scene.handle(await scene.upload())
+    assert isinstance(emit.event, PhotoRejected)
+    assert emit.event.reason == (await scene.stored()).reason == "checksum_mismatch"
+    assert {bucket for bucket, _ in scene.objects.kept} == {"uploads"}
+
+
 async def test_what_was_decided_before_is_said_again_without_decoding() -> None:
     scene = Scene(Rejected("truncated"))
     event = await scene.upload()
