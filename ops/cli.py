@@ -28,7 +28,7 @@ VERBS = {
     "replay": "Read a range of a topic again, into one stage or a side topic.",
     "trace": "Every stage one photo went through, with times.",
     "photos": "Published photos: render again, remove pictures that no post shows.",
-    "celebrity": "Users whose posts are pulled: list, clear, threshold.",
+    "celebrity": "People flagged for their many followers: list, clear, threshold.",
     "moderation": "Blocked photos: list, show, decide; the blocklist.",
     "schemas": "Event schemas: check their history, register a changed one.",
 }
