@@ -45,6 +45,16 @@ def group(rows: Sequence[Notification], read_up_to: str, limit: int) -> Grouped:
     return Grouped(tuple(_line(members, read_up_to) for members in lines.values()), last_id)
 
 
+def count_distinct(rows: Sequence[Notification]) -> int:
+    """How many there are; one person's likes of one post are one, however often they clicked."""
+    return len(
+        {
+            (row.post_id, row.actor_id) if row.type == _GROUPED else row.notification_id
+            for row in rows
+        }
+    )
+
+
 def _key(row: Notification, read_up_to: str) -> tuple[str, ...]:
     if row.type != _GROUPED:
         return (row.notification_id,)

@@ -2,6 +2,7 @@
 
 from domain import ids
 from domain.entities import Notification
+from domain.notice_lines import count_distinct
 from stores.cassandra_session import CassandraSession, Row
 from stores.checks import checked_id
 
@@ -14,7 +15,7 @@ _PAGE = """
 SELECT user_id, notification_id, type, actor_id, post_id, created_at FROM notifications_by_user
 WHERE user_id = ? AND notification_id < ? LIMIT ?"""
 _UNREAD = """
-SELECT notification_id FROM notifications_by_user
+SELECT user_id, notification_id, type, actor_id, post_id, created_at FROM notifications_by_user
 WHERE user_id = ? AND notification_id > ? LIMIT ?"""
 _READS = "SELECT up_to FROM notification_reads WHERE user_id = ?"
 # The id's own number is the timestamp: a mark at an older id loses against the one that is there.
@@ -57,9 +58,10 @@ class CassandraNotifications:
         await self._session.execute(_MARK, (checked_id(user_id, "u_"), up_to, number))
 
     async def unread_count(self, user_id: str) -> int:
-        """How many are newer than `read_up_to`, counted up to 1,000."""
+        """How many of up to 1,000 are unread; one person's likes of a post are one."""
         params = (user_id, await self.read_up_to(user_id), UNREAD_LIMIT)
-        return len(await self._session.execute(_UNREAD, params))
+        rows = await self._session.execute(_UNREAD, params)
+        return count_distinct([_notification(row) for row in rows])
 
 
 def _notification(row: Row) -> Notification:

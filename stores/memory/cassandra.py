@@ -17,6 +17,7 @@ from domain.entities import (
 )
 from domain.errors import Reason, StoreAway, Unrecoverable
 from domain.feed import older
+from domain.notice_lines import count_distinct
 from stores.checks import checked_id, checked_version
 
 _UNREAD_LIMIT = 1000
@@ -294,7 +295,7 @@ class MemoryNotifications:
         self.reads[user_id] = max(await self.read_up_to(user_id), up_to)
 
     async def unread_count(self, user_id: str) -> int:
-        """How many are newer than `read_up_to`, counted up to 1,000."""
+        """How many of up to 1,000 are unread; one person's likes of a post are one."""
         read = await self.read_up_to(user_id)
-        newer = [key for key in self.rows if key[0] == user_id and key[1] > read]
-        return min(len(newer), _UNREAD_LIMIT)
+        newest = await self.page(user_id, None, _UNREAD_LIMIT)
+        return count_distinct([row for row in newest if row.notification_id > read])

@@ -1,5 +1,6 @@
 """The contract of `Notifications`, on Cassandra and on its twin."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +29,7 @@ async def told(notifications: Notifications, user_id: str, count: int) -> list[N
         Notification(
             notification_id=fresh_id("nt_"),
             user_id=user_id,
-            type="like",
+            type="like" if n % 2 else "follow",
             actor_id=fresh_id("u_"),
             post_id=fresh_id("ph_") if n % 2 else None,
             created_at=now_ms(),
@@ -67,6 +68,14 @@ async def test_read_never_moves_backwards(notifications: Notifications) -> None:
         await notifications.mark_read(user_id, rows[n].notification_id)
         assert await notifications.read_up_to(user_id) == rows[1].notification_id
     assert await notifications.unread_count(user_id) == 1
+
+
+async def test_liking_again_and_again_is_unread_once(notifications: Notifications) -> None:
+    user_id = fresh_id("u_")
+    [like] = [row for row in await told(notifications, user_id, 2) if row.type == "like"]
+    for _ in range(3):
+        await notifications.add(replace(like, notification_id=fresh_id("nt_")))
+    assert await notifications.unread_count(user_id) == 2
 
 
 async def test_malformed_ids_are_refused(notifications: Notifications) -> None:
