@@ -22,6 +22,7 @@ from domain.secrets import Secrets
 from domain.settings import Uploads, load
 from domain.uploads import OpenUpload, Step
 from stores.connect import Stores
+from stores.media_sweep import sweep
 from streams.runtime import logs
 from streams.runtime.health import Heartbeat
 from streams.runtime.runner import now_ms
@@ -161,6 +162,19 @@ async def _keep_looking(reconciler: Reconciler, stop: asyncio.Event) -> None:
             await asyncio.wait_for(stop.wait(), pause)
 
 
+async def _keep_sweeping(stores: Stores, stop: asyncio.Event) -> None:
+    """Remove pictures that no post has shown for a while, until stopped."""
+    limits = stores.settings.uploads
+    while not stop.is_set():
+        try:
+            if removed := await sweep(stores.media_refs, stores.objects, limits, now_ms()):
+                _log.info("media.removed", objects=removed)
+        except (Transient, TimeoutError) as error:
+            _log.warning("sweep.waits", error=str(error))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), limits.reconcile_every_s)
+
+
 async def main() -> None:
     """Reconcile until SIGTERM or SIGINT."""
     settings = load()
@@ -181,6 +195,7 @@ async def main() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_beat(reconciler, stop, Heartbeat(settings.run_dir, ROLE)))
             tasks.create_task(_keep_looking(reconciler, stop))
+            tasks.create_task(_keep_sweeping(stores, stop))
     finally:
         await stores.close()
 

@@ -1,17 +1,22 @@
-"""A deletion on the real stack: in feeds and at the edge before, nowhere seconds after (I3)."""
+"""Deleting and rendering again on the real stack, up to the edge (I3)."""
 
+import asyncio
 import io
 import secrets
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
 from PIL import Image
 
+from domain.media import image_urls
+from domain.renditions import object_key
 from domain.settings import Settings
 from ops.demo.client import Client, Json
 from stores.connect import Stores
+from tests.ops.cli import photofeed
 from tests.waiting import until
 
 LIMIT_S = 30.0
@@ -107,3 +112,37 @@ async def test_a_deleted_post_is_gone_everywhere_and_its_twin_stays(
     assert [answer.status_code for answer in answers] == [200] * 3
     assert await stores.media_refs.held(gone["photo_id"]) == set()
     assert len(await stores.media_refs.held(twin["photo_id"])) == 3
+
+
+async def test_rendering_again_gives_new_urls_and_the_old_ones_are_gone(
+    http: httpx.AsyncClient, stores: Stores, settings: Settings
+) -> None:
+    ann = await signed_in(http)
+    photo_id = (await publish(ann, picture(), "again"))["photo_id"]
+    post = await stores.photos.get(photo_id)
+    assert post is not None
+    # As if another encoder had made it: bytes of its own, stored, held and shown.
+    data, other = b"of an older encoder", secrets.token_hex(16)
+    old = tuple(replace(each, hash=other) for each in post.variants)
+    await stores.media_refs.hold(ann.user_id, {other}, photo_id)
+    key = object_key(ann.user_id, other)
+    await stores.objects.put(settings.uploads.media_bucket, key, data, "image/jpeg")
+    shown = await stores.photos.revise(photo_id, lambda row: replace(row, variants=old))
+    assert shown is not None
+    before = image_urls(settings.url("edge"), shown)
+    assert [(await http.get(url)).content for url in before.values()] == [data] * 3
+
+    done = await asyncio.to_thread(photofeed, "photos", "reprocess", "--photo", photo_id, "--json")
+    assert (done.code, done.document["changed"]) == (0, 1), done
+
+    async def purged() -> bool:
+        return {(await http.get(url)).status_code for url in before.values()} == {404}
+
+    await until(purged, LIMIT_S)
+    page = await ann.get(f"/posts/{photo_id}")
+    after = list(page["image_urls"].values())
+    assert [(await http.get(url)).status_code for url in after] == [200] * 3
+    assert set(after) == set(image_urls(settings.url("edge"), post).values())
+    row = await stores.photos.get(photo_id)
+    assert row is not None
+    assert row.variants == post.variants
