@@ -1,7 +1,7 @@
 """The reconciler: whatever dies at whatever step, an accepted upload ends, no other publishes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,21 +12,17 @@ from domain.entities import Photo, PhotoStatus
 from domain.ids import EPOCH_MS, compose, spell
 from domain.settings import Uploads
 from domain.uploads import OpenUpload, Step
-from schemas.events import Event, PhotoProcessed, PhotoRejected, PostPublished, UploadCompleted
+from schemas.events import Event, PhotoRejected, UploadCompleted
 from stores.memory.cassandra import MemoryPhotos
 from stores.memory.open_uploads import MemoryMultiparts, MemoryOpenUploads
 from stores.memory.s3 import MemoryObjects
-from streams.publish_post import PublishPost
 from streams.reconcile import Reconciler
+from tests.streams.dying_ports import Dying, Killed
 from topics.topic import Topic
 
 LIMITS = Uploads()
 MINUTE = 60_000
 START = EPOCH_MS + 1000 * MINUTE
-
-
-class Killed(BaseException):
-    """The process ends here: nothing catches it."""
 
 
 class Log:
@@ -43,28 +39,6 @@ class Log:
 
     def of(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
-
-
-class Dying:
-    """A port whose `at`-th call, counted over all ports, kills the process before or after it."""
-
-    def __init__(self, port: object, count: list[int], at: int, *, after: bool) -> None:
-        self._port, self._count, self._at, self._after = port, count, at, after
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(self._port, name)
-
-        async def call(*args: Any, **more: Any) -> Any:
-            self._count[0] += 1
-            dies = self._count[0] == self._at
-            if dies and not self._after:
-                raise Killed
-            answer = await method(*args, **more)
-            if dies:
-                raise Killed
-            return answer
-
-        return call
 
 
 class Scene:
@@ -253,45 +227,6 @@ async def test_a_reconciler_killed_at_any_call_is_made_good_by_the_next(
     assert len({event.event_id for event in scene.log.events}) == 1
     assert scene.opened.rows == {}
     assert scene.objects.kept == {}
-
-
-async def test_a_publisher_killed_at_any_call_is_made_good_by_asking_again() -> None:
-    for at in range(1, 4):
-        for after in (False, True):
-            scene = Scene()
-            await scene.completed()
-            count = [0]
-            event = _processed(scene.photo)
-            dying: Any = Dying(scene.photos, count, at, after=after)
-            published: list[Any] = []
-            try:
-                emits = await PublishPost(dying, lambda: START)(event)
-                published += [emit.event for emit in emits]
-            except Killed:
-                emits = await PublishPost(scene.photos, lambda: START + 9)(event)
-                published += [emit.event for emit in emits]
-            assert [each.event_id for each in published if isinstance(each, PostPublished)] == [
-                f"{event.event_id}.published"
-            ]
-            assert (await scene.row()).status is PhotoStatus.PUBLISHED
-
-
-def _processed(photo: Photo) -> PhotoProcessed:
-    return PhotoProcessed(
-        event_id="e",
-        occurred_at=START,
-        version=1,
-        photo_id=photo.photo_id,
-        user_id=photo.user_id,
-        caption="",
-        tags=(),
-        alt_text="",
-        sha256="00" * 32,
-        width=1,
-        height=1,
-        placeholder="",
-        variants=(),
-    )
 
 
 def test_the_steps_of_an_upload_that_is_still_in_time_are_to_wait() -> None:
