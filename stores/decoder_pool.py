@@ -21,7 +21,7 @@ import structlog
 
 from domain.errors import Transient
 from domain.renditions import Focus, Rejected, Rendered
-from stores.decoder_process import Worker, Zygote
+from stores.decoder_process import Crashed, Worker, Zygote
 from stores.decoder_wire import Job
 from stores.sandbox import Limits
 
@@ -102,19 +102,30 @@ class DecoderPool:
             self._zygote.close()
 
     def _run(self, source: bytes | IO[bytes], job: Job) -> Rendered:
-        """One job, in a thread of the pool."""
+        """One job, in a thread of the pool; a file that crashes two processes is refused."""
         with _readable_copy(source) as file:
-            worker = self._worker()
             try:
-                rendered = worker.render(file, job, self._limits.job_s)
-            except Rejected as rejected:
-                self._put_back(worker, reusable=rejected.reason not in _SPOILING)
-                raise
-            except BaseException:
-                worker.close()
-                raise
-            self._put_back(worker, reusable=True)
-            return rendered
+                return self._attempt(file, job)
+            except Crashed:
+                log.warning("decoder.crashed", declared_type=job.declared_type)
+            try:
+                return self._attempt(file, job)
+            except Crashed as crashed:
+                raise Rejected("decode_failed", str(crashed)) from None
+
+    def _attempt(self, file: BufferedReader, job: Job) -> Rendered:
+        """One job in one process."""
+        worker = self._worker()
+        try:
+            rendered = worker.render(file, job, self._limits.job_s)
+        except Rejected as rejected:
+            self._put_back(worker, reusable=rejected.reason not in _SPOILING)
+            raise
+        except BaseException:
+            worker.close()
+            raise
+        self._put_back(worker, reusable=True)
+        return rendered
 
     def _put_back(self, worker: Worker, *, reusable: bool) -> None:
         """Keep the worker for the next job, or end it."""

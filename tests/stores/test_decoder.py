@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from PIL import Image
 
@@ -174,12 +175,40 @@ async def test_a_killed_decoder_is_transient_and_the_next_call_works(pool: Decod
     assert worker not in workers()
 
 
-async def test_a_crash_is_transient(pool: DecoderPool) -> None:
-    await pool.render(JPEG, "image/jpeg", None)
-    (worker,) = workers()
+async def _crash(seen: set[int]) -> int:
+    """Crash a process that wasn't seen yet, once it is deep in its job."""
+
+    def busy() -> set[int]:
+        return {pid for pid in set(workers()) - seen if _processor_s(pid) > 0.3}
+
+    await eventually(lambda: bool(busy()), limit_s=30)
+    (worker,) = busy()
     os.kill(worker, signal.SIGSEGV)
-    with pytest.raises(Transient):
-        await pool.render(JPEG, "image/jpeg", None)
+    return worker
+
+
+def _processor_s(pid: int) -> float:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return float(psutil.Process(pid).cpu_times().user)
+    return 0.0
+
+
+async def test_a_crash_may_be_chance_and_is_tried_again(pool: DecoderPool) -> None:
+    job = asyncio.create_task(pool.render(HUGE, "image/heic", None))
+    crashed = await _crash(set())
+    assert (await job).width == 4672
+    assert crashed not in workers()
+
+
+async def test_a_file_that_crashes_twice_is_refused(pool: DecoderPool) -> None:
+    await pool.render(JPEG, "image/jpeg", None)
+    job = asyncio.create_task(pool.render(HUGE, "image/heic", None))
+    first = await _crash(set())
+    await _crash({first})
+    with pytest.raises(Rejected) as caught:
+        await job
+    assert caught.value.reason == "decode_failed"
+    assert "SIGSEGV" in caught.value.detail
     assert (await pool.render(JPEG, "image/jpeg", None)).width == 640
 
 
