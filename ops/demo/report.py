@@ -70,8 +70,11 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         ("reading a feed", "feed_read_ms"),
     ):
         times.add_row(label, f"{report[key]['p50']:.0f}", f"{report[key]['p99']:.0f}")
+    times.add_section()
     for stage, figures in report["stages_ms"].items():
-        times.add_row(f"  {stage} (wait + work)", f"{figures['p50']:.0f}", f"{figures['p99']:.0f}")
+        times.add_row(
+            f"{stage}: waiting and work", f"{figures['p50']:.0f}", f"{figures['p99']:.0f}"
+        )
     console.print(times)
     console.print(
         f"{report['photos']} photos by {report['users']} people, {report['follows']} follows: "

@@ -8,12 +8,17 @@ from collections.abc import Mapping
 import pytest
 
 from domain.errors import Transient
-from domain.settings import Webhooks
+from domain.settings import Settings, Webhooks
 from domain.webhooks import CallFailed, Target, Webhook
 from schemas.events import PhotoRejected
+from stores.memory.kafka import MemoryEventLog
 from stores.memory.webhooks import MemoryWebhooks
 from streams.deliver_webhooks import DeliverWebhooks
+from streams.runtime.runner import StageRunner
+from streams.topology import BY_NAME
 from tests.fresh import fresh_id
+from topics.catalog import PHOTO_REJECTED
+from topics.record import Record
 
 SECRET = "a secret no longer than it is".replace(" ", "-")
 USER = fresh_id("u_")
@@ -135,3 +140,25 @@ async def test_a_url_that_rules_refuse_now_is_not_called(scene: Scene) -> None:
     with pytest.raises(Transient, match="must be an https URL"):
         await scene.handle(scene.event())
     assert scene.calls == []
+
+
+async def test_a_receiver_that_never_answers_fills_no_dead_letters(scene: Scene) -> None:
+    """All the way through the stage's own retries, each round at its earliest."""
+    scene.status = 0
+    stage, log = BY_NAME["deliver_webhooks"], MemoryEventLog()
+    retries = stage.retries(Settings())
+    runner = StageRunner(stage, scene.handle, log, retries, lambda: scene.now)
+    value = PHOTO_REJECTED.codec.encode(scene.event())
+    record = Record(PHOTO_REJECTED.name, 0, 0, b"k", value, (), scene.now)
+    rounds = 0
+    while True:
+        await runner.process(record)
+        if len(log.records) == rounds:
+            break
+        rounds += 1
+        kept = log.records[-1]
+        assert kept.topic == stage.retry.name
+        record = Record(kept.topic, 0, rounds, kept.key, kept.value, kept.headers, scene.now)
+        scene.now += round(runner.wait_s(record) * 1000)
+    assert 900 / 60 <= rounds <= retries.rounds
+    assert len(scene.calls) == rounds + 1
