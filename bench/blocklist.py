@@ -1,7 +1,8 @@
 """How fast, how large and how exact is the blocklist's index, beside a plain scan?
 
 `python bench/blocklist.py [entries]`: a million random hashes; queries are entries with 0 to 40
-bits flipped, and strangers. Recall is against the scan: 1.0 or the index is wrong.
+bits flipped. Times are the processor's: a busy machine lengthens them little. Recall is against the
+scan: 1.0 or the index is wrong.
 """
 
 import json
@@ -26,28 +27,28 @@ def main(entries: int) -> None:
     random = np.random.default_rng(7)
     hashes = random.integers(0, 256, (entries, 32), np.uint8)
     words = hashes.view(np.uint64)
-    began = time.perf_counter()
+    began = time.process_time()
     index = HashIndex(hashes.tobytes(), DISTANCE)
-    built_s = time.perf_counter() - began
+    built_s = time.process_time() - began
     index_ms, scan_ms, agreed = [], [], 0
     for number in range(QUERIES):
         query = _flipped(hashes[number % entries], number % 41, random)
-        began = time.perf_counter()
+        began = time.process_time()
         found = index.nearest(query.tobytes().hex())
-        index_ms.append((time.perf_counter() - began) * 1000)
-        began = time.perf_counter()
+        index_ms.append((time.process_time() - began) * 1000)
+        began = time.process_time()
         nearest = int(np.bitwise_count(words ^ query.view(np.uint64)).sum(axis=1).min())
-        scan_ms.append((time.perf_counter() - began) * 1000)
+        scan_ms.append((time.process_time() - began) * 1000)
         agreed += (found.distance if found else None) == (nearest if nearest <= DISTANCE else None)
     result = {
         "entries": entries,
         "max_distance": DISTANCE,
         "recall_vs_scan": agreed / QUERIES,
-        "query_ms": _quantiles(index_ms),
-        "scan_ms": _quantiles(scan_ms),
+        "query_cpu_ms": _quantiles(index_ms),
+        "scan_cpu_ms": _quantiles(scan_ms),
         "times_faster": round(statistics.median(scan_ms) / statistics.median(index_ms), 1),
         "memory_mb": round(index.size_bytes / 1e6, 1),
-        "build_s": round(built_s, 2),
+        "build_cpu_s": round(built_s, 2),
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")

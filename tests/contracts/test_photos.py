@@ -314,3 +314,20 @@ async def test_ones_own_live_post_is_found_by_its_bytes(photos: Photos) -> None:
     await photos.add(again)
     second = await photos.publish(replace(processed(again), sha256=sha256), now_ms() + 1)
     assert await photos.own_by_sha256(user_id, sha256) == second
+
+
+async def test_only_what_was_blocked_is_restored(photos: Photos) -> None:
+    for reason, status in (
+        ("blocked", PhotoStatus.PROCESSING),
+        ("truncated", PhotoStatus.REJECTED),
+    ):
+        photo = awaited()
+        await photos.add(photo)
+        assert await photos.reject(photo.photo_id, reason)
+        first = await photos.restore(photo.photo_id)
+        assert first.status is status
+        assert await photos.restore(photo.photo_id) == first == await photos.get(photo.photo_id)
+    deleted = awaited()
+    await photos.add(deleted)
+    await photos.delete(deleted.photo_id)
+    assert (await photos.restore(deleted.photo_id)).status is PhotoStatus.DELETED
