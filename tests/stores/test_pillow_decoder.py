@@ -12,7 +12,8 @@ from PIL import Image, ImageCms, ImageOps
 from domain.image_bytes import plain_jpeg_size
 from domain.renditions import Rejected
 from ops.photos import photographs
-from stores.pillow_decoder import Picture, render
+from stores.pillow_decoder import Picture, _open_shrunk, render
+from tests.ssim import ssim
 
 pillow_heif.register_heif_opener()
 PHOTOS = {photo.name: path for photo, path in photographs().items()}
@@ -233,6 +234,105 @@ def test_of_many_frames_the_first_is_taken(kind: str) -> None:
     data = encoded(first, kind, save_all=True, append_images=[second])
     declared = {"HEIF": "heic", "MPO": "jpeg"}.get(kind, kind.lower())
     assert plainly(first, rendered(data, f"image/{declared}")) < 6
+
+
+# --- pixels before coding, beside a full decode ---------------------------------------------------
+
+
+def uncoded(data: bytes, declared_type: str) -> Image.Image:
+    """The picture that the variants are made of."""
+    return _open_shrunk(io.BytesIO(data), declared_type)[1]
+
+
+def fully(data: bytes, like: Image.Image) -> Image.Image:
+    """All of it decoded, turned, converted to sRGB and only then shrunk."""
+    with Image.open(io.BytesIO(data)) as opened:
+        image = ImageOps.exif_transpose(opened).convert("RGB")
+        profile = opened.info.get("icc_profile")
+    if profile:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), inPlace=True)
+    return image.resize(like.size, Image.Resampling.LANCZOS)
+
+
+def p3_profile() -> bytes:
+    with Image.open(PHOTOS["pug_in_bed"].with_suffix(".heic")) as phone:
+        return bytes(phone.info["icc_profile"])
+
+
+@pytest.mark.parametrize("name", ["terrace", "pug_in_bed", "cat_at_window", "pen"])
+def test_a_phone_photo_is_like_its_full_decode(name: str) -> None:
+    data = PHOTOS[name].with_suffix(".heic").read_bytes()
+    got = uncoded(data, "image/heic")
+    assert ssim(got, fully(data, got)) >= 0.99
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_shrunk_on_load_is_like_its_full_decode(orientation: int, progressive: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = photo("cat_at_window").resize((2200, 1469))
+    data = encoded(
+        image, "JPEG", quality=92, exif=exif, progressive=progressive, icc_profile=p3_profile()
+    )
+    got = uncoded(data, "image/jpeg")
+    assert ssim(got, fully(data, got)) >= 0.99
+
+
+@pytest.mark.parametrize("mode", _MODES)
+def test_every_mode_is_like_its_full_decode(mode: str) -> None:
+    kind, made, expected = _MODES[mode]
+    image = photo("pug_smiling")
+    lossy = {"quality": 95} if kind in {"JPEG", "WEBP", "HEIF", "AVIF"} else {}
+    data = encoded(made(image), kind, **lossy)
+    got = uncoded(data, "image/heic" if kind == "HEIF" else f"image/{kind.lower()}")
+    if mode in {"bilevel", "palette", "palette, alpha"}:  # dithered: the reference has to be, too
+        expected_picture = _flattened(made(image))
+    else:
+        expected_picture = expected(image).convert("RGB")
+    reference = expected_picture.resize(got.size, Image.Resampling.LANCZOS)
+    assert ssim(got, reference) >= (0.97 if mode == "alpha heic" else 0.99)
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    """On white, at full size."""
+    image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
+def test_ten_bits_a_channel_are_like_eight() -> None:
+    image = photo("pug_smiling")
+    deep = np.asarray(image).astype(np.uint16) * 257
+    heif = pillow_heif.from_bytes("RGB;16", image.size, deep.tobytes())
+    out = io.BytesIO()
+    heif.save(out, quality=95, bit_depth=10)
+    assert (
+        pillow_heif.open_heif(io.BytesIO(out.getvalue()), convert_hdr_to_8bit=False).mode != "RGB"
+    )
+    got = uncoded(out.getvalue(), "image/heic")
+    assert ssim(got, image.resize(got.size, Image.Resampling.LANCZOS)) >= 0.99
+
+
+def test_display_p3_is_within_two_levels_before_coding() -> None:
+    colours = Image.new("RGB", (640, 640))
+    for number in range(64):
+        level = tuple(number >> shift & 3 for shift in (4, 2, 0))
+        at = (number % 8 * 80, number // 8 * 80)
+        colours.paste(tuple(64 + 42 * each for each in level), (*at, at[0] + 80, at[1] + 80))
+    data = encoded(colours, "PNG", icc_profile=p3_profile())
+    got = uncoded(data, "image/png")
+    apart_most = np.abs(np.asarray(got, dtype=int) - np.asarray(fully(data, got), dtype=int)).max()
+    assert apart_most <= 2
+    assert apart(got, colours) > 3, "the conversion must show in these colours"
+
+
+def test_another_format_in_disguise_is_refused() -> None:
+    gif = encoded(photo().convert("P"), "GIF", save_all=True, append_images=[photo("coffee")])
+    for declared in ("image/jpeg", "image/png", "image/heic"):
+        assert rejection(gif, declared) == "not_an_image"
 
 
 # --- metadata -----------------------------------------------------------------------------------
