@@ -156,6 +156,19 @@ async def test_a_rejected_photo_is_never_published(photos: Photos) -> None:
     assert await photos.by_user(photo.user_id, None, 10) == []
 
 
+@pytest.mark.parametrize("reason", ["expired", "given_up"])
+async def test_what_was_accepted_neither_expires_nor_is_given_up(
+    photos: Photos, reason: str
+) -> None:
+    photo = awaited()
+    await photos.add(photo)
+    await photos.mark_processing(photo)
+    assert not await photos.reject(photo.photo_id, reason)
+    stored = await photos.get(photo.photo_id)
+    assert stored is not None
+    assert stored.status is PhotoStatus.PROCESSING
+
+
 async def test_a_published_photo_is_not_rejected(photos: Photos) -> None:
     post = await posted(photos, fresh_id("u_"), now_ms())
     assert not await photos.reject(post.photo_id, "late")
