@@ -28,6 +28,8 @@ from ops.photos import make_uploads
 from ops.trace import stage_times
 
 _KILL_PERIOD_S = 4.0
+_PATIENCE_S = 60.0
+_PATIENCE_KILLED_S = 240.0
 _COLUMNS = (
     TextColumn("{task.description:<20}"),
     BarColumn(),
@@ -39,18 +41,19 @@ _COLUMNS = (
 @click.command("demo")
 @click.option("--uploads", default=24, show_default=True, type=click.IntRange(1, 500))
 @click.option("--seed", default=7, show_default=True, help="Cast and photographs repeat with it.")
-@click.option("--limit", "limit_s", default=60.0, show_default=True, help="Patience, seconds.")
+@click.option("--limit", "limit_s", type=float, help="Patience, seconds (60; 240 with --kill).")
 @click.option("--kill", "kill", multiple=True, metavar="ROLE", help="kill -9 it midway, or `all`.")
 @json_option
 def command(
-    uploads: int, seed: int, limit_s: float, kill: tuple[str, ...], *, as_json: bool
+    uploads: int, seed: int, limit_s: float | None, kill: tuple[str, ...], *, as_json: bool
 ) -> None:
     """Run the whole way of a photo and check every feed. Exit 0 only if nothing was lost."""
     settings = settings_module.load()
     console = Console(stderr=as_json)
     up.start(settings)
     roles = trouble.choose(settings.run_dir, kill)
-    show = Show(write_script(uploads, seed), [], Progress(*_COLUMNS, console=console), limit_s)
+    patience_s = limit_s or (_PATIENCE_KILLED_S if kill else _PATIENCE_S)
+    show = Show(write_script(uploads, seed), [], Progress(*_COLUMNS, console=console), patience_s)
     report = run(settings, show, seed, roles)
     if as_json:
         print_json(report)

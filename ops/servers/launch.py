@@ -4,6 +4,10 @@ Run as a file, with the standard library alone: `launch.py PID_FILE HOME [NAME=V
 The pid file holds the pid of the real process, because exec keeps it. The supervisor makes every
 program the leader of a process group, so what a killed one leaves behind (nginx's workers, who
 would keep the port) are the members of the group whose number is in the old pid file.
+
+The supervisor gives up a program that dies at once, again and again. One that works for a while
+before it dies (a worker on an event it can't survive) it would start for ever: after so many deaths
+in ten minutes by the program's own exit code this refuses to start it, and so it is given up too.
 """
 
 import os
@@ -13,6 +17,9 @@ import time
 from pathlib import Path
 
 _LIMIT_S = 5.0
+_LOOP = 20
+_WINDOW_S = 600
+_LOG_TAIL_BYTES = 1 << 20
 
 
 def read_pid(pid_file: Path) -> int | None:
@@ -21,6 +28,34 @@ def read_pid(pid_file: Path) -> int | None:
         return int(pid_file.read_text())
     except (OSError, ValueError):
         return None
+
+
+def own_deaths(log: Path, role: str, now: float) -> int:
+    """How often a role ended with an exit code of its own in the ten minutes before `now` (Unix).
+
+    Told by the supervisor's log, since it last gave the role up. A kill -9 isn't counted.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return 0
+    deaths = 0
+    for line in lines:
+        if f" gave up: {role} entered FATAL" in line:
+            deaths = 0
+        elif f" exited: {role} (exit status" in line and "; not expected)" in line:
+            deaths += now - _logged_at(line) <= _WINDOW_S
+    return deaths
+
+
+def _logged_at(line: str) -> float:
+    """When the supervisor wrote a line, Unix seconds; 0 when it doesn't say."""
+    try:
+        return time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S"))
+    except ValueError:
+        return 0.0
 
 
 def members(group: int, home: str) -> list[int]:
@@ -46,6 +81,9 @@ def main(arguments: list[str]) -> None:
     """Do what the module says."""
     split = arguments.index("--")
     (pid_file, home, *assignments), command = arguments[:split], arguments[split + 1 :]
+    log = Path(home) / "logs" / "supervisor.log"
+    if (died := own_deaths(log, Path(pid_file).stem, time.time())) >= _LOOP:
+        sys.exit(f"crash loop: died {died} times in ten minutes by itself; mend it, then: up")
     old = read_pid(Path(pid_file))
     if old is not None and old != os.getpid():
         _clear(old, home)

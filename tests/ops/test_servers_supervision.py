@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -60,6 +61,34 @@ def _until(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.05)
+
+
+def _log_deaths(run: RunDir, how: str, times: int) -> None:
+    at = time.strftime("%Y-%m-%d %H:%M:%S")
+    log = run.path / "logs" / "supervisor.log"
+    log.write_text(f"{at},123 WARN exited: sleeper ({how}; not expected)\n" * times)
+
+
+def test_who_works_a_while_and_dies_each_time_is_given_up_as_well(run: RunDir) -> None:
+    _log_deaths(run, "exit status 1", 20)
+    command = [sys.executable, launch.__file__, str(run.pid_file("sleeper")), str(run.path)]
+    refused = subprocess.run(  # noqa: S603 - a fixed command
+        [*command, "--", "true"], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("crash loop: died 20 times")
+
+
+def test_killed_from_outside_is_no_crash_loop_nor_is_what_up_started_again(run: RunDir) -> None:
+    log = run.path / "logs" / "supervisor.log"
+    _log_deaths(run, "terminated by SIGKILL", 50)
+    assert launch.own_deaths(log, "sleeper", time.time()) == 0
+    _log_deaths(run, "exit status 1", 30)
+    assert launch.own_deaths(log, "sleeper", time.time() + 3600) == 0
+    assert launch.own_deaths(log, "other", time.time()) == 0
+    with log.open("a") as file:
+        file.write("2026-01-01 00:00:00,1 INFO gave up: sleeper entered FATAL state, too many\n")
+    assert launch.own_deaths(log, "sleeper", time.time()) == 0
 
 
 def _sleeper(run: RunDir, name: str = "sleeper") -> Program:
