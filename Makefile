@@ -13,7 +13,7 @@ INSTALLED := .venv/.installed-$(shell sha256sum requirements.lock | cut -c1-16)
 TEST_STACK := PHOTOFEED_RUN_DIR=.run-test PHOTOFEED_PORT_OFFSET=1000 \
 	PHOTOFEED_WEBHOOKS__ALLOW_LOOPBACK_HTTP=true
 
-.PHONY: help demo test up down status lint docs bench lock clean
+.PHONY: help demo test up down status lint docs bench fuzz lock clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -50,6 +50,10 @@ docs: $(INSTALLED) ## draw the README's picture and docs/asyncapi.json again
 
 bench: $(INSTALLED) ## the benchmarks, as ratios measured in one run
 	@mkdir -p bench/results; for script in bench/[a-z]*.py; do $(BIN)/python "$$script"; done
+
+fuzz: $(INSTALLED) ## fuzz the image decoder for a minute (SECONDS=…)
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r tests/fuzz.lock
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.fuzz_decoder -max_total_time=$(or $(SECONDS),60)
 
 lock: $(INSTALLED) ## pin requirements.in again, with hashes
 	@$(BIN)/pip install -q $(UV)

@@ -121,7 +121,7 @@ class Decoder(_Frozen):
 
     processes: int = Field(2, ge=1, le=64, description="per process_photo worker")
     require_isolation: bool = Field(
-        default=True, description="refuse to decode where the kernel can't cut off the network"
+        default=True, description="refuse to decode where the kernel lacks a protection"
     )
 
 
