@@ -122,6 +122,8 @@ async def complete(
         await _uploaded(api, photo)
         await api.stores.photos.mark_processing(photo if words is None else _worded(photo, words))
         photo = await own_photo(api, viewer, photo_id)  # of two calls the first one's words stand
+    if photo.status is PhotoStatus.REJECTED and photo.reason in uploads.UNFINISHED:
+        raise Problem(UPLOAD_MISMATCH, f"the upload has ended: {photo.reason}")
     if photo.status is PhotoStatus.PROCESSING:
         info = await _uploaded(api, photo)
         event = uploads.completed(photo, info.etag, api.now_ms())

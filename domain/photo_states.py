@@ -14,12 +14,11 @@ from dataclasses import replace
 
 from domain.entities import Photo, PhotoStatus
 from domain.moderation import BLOCKED
-from domain.uploads import EXPIRED, GIVEN_UP
+from domain.uploads import UNFINISHED
 
 DELETED_VERSION = 1 << 62
 """Of every tombstone: row, event, search document. No step after it makes a newer one (I3)."""
 
-_UNFINISHED = frozenset({EXPIRED, GIVEN_UP})
 _UNDECIDED = (PhotoStatus.AWAITING_UPLOAD, PhotoStatus.PROCESSING)
 
 
@@ -40,7 +39,7 @@ def processing(stored: Photo, completed: Photo) -> Photo | None:
 
 def rejected(stored: Photo, reason: str) -> Photo | None:
     """It will never be published; what was accepted neither expires nor can it be given up."""
-    steps = (PhotoStatus.AWAITING_UPLOAD,) if reason in _UNFINISHED else _UNDECIDED
+    steps = (PhotoStatus.AWAITING_UPLOAD,) if reason in UNFINISHED else _UNDECIDED
     if stored.status not in steps:
         return None
     return replace(stored, status=PhotoStatus.REJECTED, reason=reason, version=stored.version + 1)

@@ -16,6 +16,8 @@ EXPIRED = "expired"
 GIVEN_UP = "given_up"
 OBJECT_MISSING = "object_missing"
 NEVER_PROCESSED = "never_processed"
+UNFINISHED = frozenset({EXPIRED, GIVEN_UP})
+"""Why an upload ended that was never accepted."""
 TOLD = frozenset({EXPIRED, OBJECT_MISSING, NEVER_PROCESSED})
 """Why the reconciler rejects: whoever waits for the outcome hears of it by an event."""
 _GRACE_MS = 60_000
@@ -115,7 +117,7 @@ def next_step(photo: Photo | None, announced_at: int, now: int, *, stuck: bool) 
             return Step.GIVE_UP
         case PhotoStatus.PROCESSING:
             return Step.ASK_AGAIN if stuck else Step.WAIT
-        case PhotoStatus.REJECTED if photo.reason in {EXPIRED, GIVEN_UP}:
+        case PhotoStatus.REJECTED if photo.reason in UNFINISHED:
             return Step.DISCARD if over else Step.WAIT
         case _:
             return Step.CLOSE

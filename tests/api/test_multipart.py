@@ -146,7 +146,7 @@ async def test_what_was_given_up_is_gone_and_never_published(
         assert (answer.status_code, answer.content) == (204, b"")
     status = (await world.call("GET", f"{path}/status", ann)).json()
     assert (status["status"], status["reason"]) == ("rejected", GIVEN_UP)
-    assert (await world.call("POST", f"{path}/complete", ann)).status_code == 202
+    is_problem(await world.call("POST", f"{path}/complete", ann), 409, "upload-mismatch")
     assert (await row(world, grant["photo_id"])).status is PhotoStatus.REJECTED
     assert await asyncio.to_thread(events_of, settings, grant["photo_id"]) == []
     for part in grant.get("parts", ()):
