@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from domain.entities import Cursor, FeedEntry
 from domain.feed import Read, newest, wanting
-from domain.ports import Photos
+from domain.ports.photos import Photos
 
 _AT_ONCE = 32  # authors read side by side
 _PAGE_LEAST, _PAGE_MOST = 10, 100

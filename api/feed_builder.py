@@ -7,7 +7,9 @@ import structlog
 
 from api.durable_feed import DurableFeed
 from domain.entities import FeedEntry
-from domain.ports import Follows, Photos, Timelines
+from domain.ports.feeds import Timelines
+from domain.ports.graph import Follows
+from domain.ports.photos import Photos
 
 _log = structlog.get_logger()
 _AT_ONCE = 8  # builds per process; the others queue

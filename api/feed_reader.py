@@ -17,10 +17,11 @@ from api.best_effort import BestEffort
 from api.durable_feed import DurableFeed
 from api.feed_builder import FeedBuilder
 from api.hydrator import HydrationStores, Hydrator
-from domain import ports
 from domain.entities import Cursor, FeedEntry
 from domain.errors import Transient
 from domain.feed import older, place
+from domain.ports.feeds import FeedPage, Timelines
+from domain.ports.graph import FollowCache, Follows
 from domain.visibility import may_see
 
 _SPARE = 8  # entries read beyond a page, for those that turn out to be gone or hidden
@@ -34,15 +35,15 @@ class FeedStores(HydrationStores, Protocol):
     """The ports that feeds are read from."""
 
     @property
-    def timelines(self) -> ports.Timelines:
+    def timelines(self) -> Timelines:
         """The feed sets."""
 
     @property
-    def follow_cache(self) -> ports.FollowCache:
+    def follow_cache(self) -> FollowCache:
         """The cached follow sets."""
 
     @property
-    def follows(self) -> ports.Follows:
+    def follows(self) -> Follows:
         """The graph."""
 
 
@@ -112,7 +113,7 @@ class FeedReader:
 
     async def _timeline(
         self, viewer_id: str, before: Cursor | None, size: int, effort: BestEffort
-    ) -> ports.FeedPage | None:
+    ) -> FeedPage | None:
         return await effort.ask("redis", None, self._stores.timelines.page)(viewer_id, before, size)
 
     async def _graph(self, viewer_id: str, effort: BestEffort) -> frozenset[str] | None:
@@ -147,7 +148,7 @@ class FeedReader:
         return None
 
     async def _batches(
-        self, read: "_Reading", page: ports.FeedPage | None, before: Cursor | None, size: int
+        self, read: "_Reading", page: FeedPage | None, before: Cursor | None, size: int
     ) -> Batches:
         """Entries from the set, then from the durable stores where the set can't tell."""
         while page is not None:

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from api.best_effort import BestEffort
-from domain import ports
 from domain.clicks import with_click
 from domain.entities import Counts, FeedEntry, Photo, PhotoStatus, User
+from domain.ports.accounts import Users
+from domain.ports.feeds import PostCache
+from domain.ports.photos import Photos
+from domain.ports.reactions import ReactionCache, Reactions
 from domain.post_json import join_post, person_bytes, post_bytes
 
 Reaction = tuple[Counts, bool]
@@ -22,23 +25,23 @@ class HydrationStores(Protocol):
     """The ports that posts come from."""
 
     @property
-    def post_cache(self) -> ports.PostCache:
+    def post_cache(self) -> PostCache:
         """Ready bytes."""
 
     @property
-    def reaction_cache(self) -> ports.ReactionCache:
+    def reaction_cache(self) -> ReactionCache:
         """Hot reactions."""
 
     @property
-    def photos(self) -> ports.Photos:
+    def photos(self) -> Photos:
         """Posts, durably."""
 
     @property
-    def users(self) -> ports.Users:
+    def users(self) -> Users:
         """People."""
 
     @property
-    def reactions(self) -> ports.Reactions:
+    def reactions(self) -> Reactions:
         """Reactions, durably."""
 
 

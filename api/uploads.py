@@ -30,7 +30,7 @@ from api.problems import (
 )
 from domain import uploads
 from domain.entities import Photo, PhotoStatus
-from domain.ports import ObjectInfo
+from domain.ports.uploads import ObjectInfo
 from domain.post_json import rfc3339
 from domain.renditions import CONTENT_TYPES
 from domain.uploads import OpenUpload, Part

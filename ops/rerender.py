@@ -15,7 +15,9 @@ from domain import post_events
 from domain.entities import Photo, PhotoStatus
 from domain.errors import Reason, Unrecoverable
 from domain.media import picture_paths
-from domain.ports import EventLog, MediaRefs, Objects, Photos, PictureEdge
+from domain.ports.log import EventLog
+from domain.ports.photos import MediaRefs, Photos, PictureEdge
+from domain.ports.uploads import Objects
 from domain.renditions import Decoder, Rejected, Rendered, Variant, object_key
 from domain.settings import Uploads
 from schemas.events import VariantRef

@@ -18,7 +18,7 @@ import structlog
 from rbloom import Bloom
 
 from domain.errors import Transient
-from domain.ports import Renditions
+from domain.ports.photos import Renditions
 from domain.settings import Duplicates
 
 log = structlog.get_logger()

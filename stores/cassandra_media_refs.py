@@ -39,7 +39,7 @@ UPDATE media_holders SET removing = null WHERE user_id = ? AND hash = ? IF remov
 
 
 class CassandraMediaRefs:
-    """`domain.ports.MediaRefs` on media_holders, media_by_photo and media_unheld."""
+    """`domain.ports.photos.MediaRefs` on media_holders, media_by_photo and media_unheld."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session

@@ -25,7 +25,7 @@ _LAST = "nt_~"
 
 
 class CassandraNotifications:
-    """`domain.ports.Notifications`. Malformed ids are Unrecoverable(invalid_event)."""
+    """`domain.ports.reactions.Notifications`. Malformed ids are Unrecoverable(invalid_event)."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session

@@ -15,7 +15,7 @@ _SELECT = "SELECT minute, photo_id, upload_id FROM open_uploads WHERE minute IN 
 
 
 class CassandraOpenUploads:
-    """`domain.ports.OpenUploads` on the table open_uploads."""
+    """`domain.ports.uploads.OpenUploads` on the table open_uploads."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session

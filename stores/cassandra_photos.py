@@ -66,7 +66,7 @@ _SELECT_HOT = "SELECT since FROM hot_users WHERE user_id = ?"
 
 
 class CassandraPhotos:
-    """`domain.ports.Photos` on the tables photos, posts_by_user and hot_users."""
+    """`domain.ports.photos.Photos` on the tables photos, posts_by_user and hot_users."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session

@@ -39,7 +39,7 @@ _LAST = "~"
 
 
 class CassandraReactions:
-    """`domain.ports.Reactions`. Malformed ids and versions are Unrecoverable(invalid_event)."""
+    """The port `Reactions`. Malformed ids and versions are Unrecoverable(invalid_event)."""
 
     def __init__(self, session: CassandraSession) -> None:
         self._session = session

@@ -22,7 +22,7 @@ _FORGET = "DELETE FROM renditions_by_sha256 WHERE sha256 = ? AND encoder = ? IF 
 
 
 class CassandraRenditions:
-    """`domain.ports.Renditions` on the tables renditions_by_sha256 and renditions_log."""
+    """`domain.ports.photos.Renditions` on the tables renditions_by_sha256 and renditions_log."""
 
     def __init__(self, session: CassandraSession, window_s: int) -> None:
         """`window_s` is how long the log keeps what was added."""

@@ -15,7 +15,15 @@ from domain.settings import Settings
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from domain import ports
+    from domain.ports.accounts import IdempotencyKeys, Users
+    from domain.ports.feeds import PostCache, Timelines
+    from domain.ports.graph import Celebrities, FollowCache, Follows
+    from domain.ports.log import EventLog, MachineLeases, Outbox
+    from domain.ports.moderation import Blocklist, Moderation
+    from domain.ports.photos import MediaRefs, Photos, PictureEdge, Renditions, SearchIndex
+    from domain.ports.reactions import Notifications, ReactionCache, Reactions
+    from domain.ports.uploads import Multiparts, Objects, OpenUploads
+    from domain.ports.webhooks import WebhookCalls, Webhooks
     from domain.renditions import Decoder
     from domain.secrets import Secrets
     from stores.cassandra_session import CassandraSession
@@ -53,42 +61,42 @@ class Stores:
         return pool
 
     @cached_property
-    def users(self) -> "ports.Users":
+    def users(self) -> "Users":
         """Accounts and profiles."""
         from stores.postgres_users import PostgresUsers
 
         return PostgresUsers(self.postgres)
 
     @cached_property
-    def follows(self) -> "ports.Follows":
+    def follows(self) -> "Follows":
         """The follow graph."""
         from stores.postgres_follows import PostgresFollows
 
         return PostgresFollows(self.postgres)
 
     @cached_property
-    def celebrities(self) -> "ports.Celebrities":
+    def celebrities(self) -> "Celebrities":
         """The sticky flags and the live threshold."""
         from stores.postgres_celebrities import PostgresCelebrities
 
         return PostgresCelebrities(self.postgres)
 
     @cached_property
-    def idempotency(self) -> "ports.IdempotencyKeys":
+    def idempotency(self) -> "IdempotencyKeys":
         """First answers of unsafe calls."""
         from stores.postgres_idempotency import PostgresIdempotencyKeys
 
         return PostgresIdempotencyKeys(self.postgres)
 
     @cached_property
-    def leases(self) -> "ports.MachineLeases":
+    def leases(self) -> "MachineLeases":
         """Machine ids of the id generators."""
         from stores.postgres_leases import PostgresMachineLeases
 
         return PostgresMachineLeases(self.postgres)
 
     @cached_property
-    def outbox(self) -> "ports.Outbox":
+    def outbox(self) -> "Outbox":
         """Events that were committed with their cause and await the relay."""
         from stores.postgres_outbox import PostgresOutbox
 
@@ -97,7 +105,7 @@ class Stores:
         return outbox
 
     @cached_property
-    def webhooks(self) -> "ports.Webhooks":
+    def webhooks(self) -> "Webhooks":
         """Users' webhooks."""
         from stores.postgres_webhooks import PostgresWebhooks
         from stores.sealed import Seal
@@ -105,14 +113,14 @@ class Stores:
         return PostgresWebhooks(self.postgres, Seal(self.secrets.jwt_key, "webhook secrets"))
 
     @cached_property
-    def blocklist(self) -> "ports.Blocklist":
+    def blocklist(self) -> "Blocklist":
         """Perceptual hashes of content that is never published."""
         from stores.postgres_blocklist import PostgresBlocklist
 
         return PostgresBlocklist(self.postgres)
 
     @cached_property
-    def moderation(self) -> "ports.Moderation":
+    def moderation(self) -> "Moderation":
         """Cases of photos that were stopped."""
         from stores.postgres_moderation import PostgresModeration
 
@@ -131,42 +139,42 @@ class Stores:
         return session
 
     @cached_property
-    def photos(self) -> "ports.Photos":
+    def photos(self) -> "Photos":
         """Photos and posts."""
         from stores.cassandra_photos import CassandraPhotos
 
         return CassandraPhotos(self.cassandra)
 
     @cached_property
-    def media_refs(self) -> "ports.MediaRefs":
+    def media_refs(self) -> "MediaRefs":
         """Who needs which stored rendition."""
         from stores.cassandra_media_refs import CassandraMediaRefs
 
         return CassandraMediaRefs(self.cassandra)
 
     @cached_property
-    def open_uploads(self) -> "ports.OpenUploads":
+    def open_uploads(self) -> "OpenUploads":
         """Uploads whose end is not settled."""
         from stores.cassandra_open_uploads import CassandraOpenUploads
 
         return CassandraOpenUploads(self.cassandra)
 
     @cached_property
-    def renditions(self) -> "ports.Renditions":
+    def renditions(self) -> "Renditions":
         """Which renditions are stored, by the bytes they were made from."""
         from stores.cassandra_renditions import CassandraRenditions
 
         return CassandraRenditions(self.cassandra, self.settings.duplicates.window_days * 86_400)
 
     @cached_property
-    def reactions(self) -> "ports.Reactions":
+    def reactions(self) -> "Reactions":
         """Likes and comments, durably."""
         from stores.cassandra_reactions import CassandraReactions
 
         return CassandraReactions(self.cassandra)
 
     @cached_property
-    def notifications(self) -> "ports.Notifications":
+    def notifications(self) -> "Notifications":
         """In-app notifications."""
         from stores.cassandra_notifications import CassandraNotifications
 
@@ -184,28 +192,28 @@ class Stores:
         return client
 
     @cached_property
-    def timelines(self) -> "ports.Timelines":
+    def timelines(self) -> "Timelines":
         """The feed sets."""
         from stores.redis_timelines import RedisTimelines
 
         return RedisTimelines(self.redis, self.settings.feed)
 
     @cached_property
-    def follow_cache(self) -> "ports.FollowCache":
+    def follow_cache(self) -> "FollowCache":
         """Follow sets, follower counts and celebrity flags, cached."""
         from stores.redis_follow_cache import RedisFollowCache
 
         return RedisFollowCache(self.redis, self.settings.feed)
 
     @cached_property
-    def post_cache(self) -> "ports.PostCache":
+    def post_cache(self) -> "PostCache":
         """Posts and people as ready bytes."""
         from stores.redis_post_cache import RedisPostCache
 
         return RedisPostCache(self.redis, self.settings.feed)
 
     @cached_property
-    def reaction_cache(self) -> "ports.ReactionCache":
+    def reaction_cache(self) -> "ReactionCache":
         """Likes and counts, hot."""
         from stores.redis_reaction_cache import RedisReactionCache
 
@@ -214,7 +222,7 @@ class Stores:
     # --- the rest -----------------------------------------------------------------------------
 
     @cached_property
-    def search_index(self) -> "ports.SearchIndex":
+    def search_index(self) -> "SearchIndex":
         """Posts by tag and words."""
         from stores.opensearch_index import OpenSearchIndex
 
@@ -223,7 +231,7 @@ class Stores:
         return index
 
     @cached_property
-    def objects(self) -> "ports.Objects":
+    def objects(self) -> "Objects":
         """Object storage."""
         from stores.s3_objects import S3Objects
 
@@ -237,7 +245,7 @@ class Stores:
         return objects
 
     @cached_property
-    def edge(self) -> "ports.PictureEdge":
+    def edge(self) -> "PictureEdge":
         """The cache before the pictures."""
         from stores.http_edge import HttpEdge
 
@@ -246,7 +254,7 @@ class Stores:
         return edge
 
     @cached_property
-    def multiparts(self) -> "ports.Multiparts":
+    def multiparts(self) -> "Multiparts":
         """Multipart uploads."""
         from stores.s3_multipart import S3Multiparts
 
@@ -293,7 +301,7 @@ class Stores:
         return Screening(self.blocklist, self.moderation, self.objects, bucket, how)
 
     @cached_property
-    def webhook_calls(self) -> "ports.WebhookCalls":
+    def webhook_calls(self) -> "WebhookCalls":
         """The way out to users' receivers."""
         from stores.http_webhooks import HttpWebhookCalls
 
@@ -302,7 +310,7 @@ class Stores:
         return calls
 
     @cached_property
-    def events(self) -> "ports.EventLog":
+    def events(self) -> "EventLog":
         """Kafka."""
         from stores.kafka_events import KafkaEventLog
 

@@ -19,7 +19,7 @@ _GONE = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
 
 
 class HttpEdge:
-    """`domain.ports.PictureEdge` over nginx's two listeners."""
+    """`domain.ports.photos.PictureEdge` over nginx's two listeners."""
 
     def __init__(self, public_url: str, refresh_url: str) -> None:
         self._public = public_url

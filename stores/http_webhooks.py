@@ -26,7 +26,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class HttpWebhookCalls:
-    """`domain.ports.WebhookCalls` over httpx's transport, the part below redirects and cookies."""
+    """The port `WebhookCalls` over httpx's transport, the part below redirects and cookies."""
 
     def __init__(
         self, policy: Webhooks, resolve: Resolve = resolve, tls: ssl.SSLContext | None = None

@@ -18,7 +18,7 @@ import structlog
 
 from domain.errors import Transient
 from domain.ids import Snowflakes, spell
-from domain.ports import MachineLeases
+from domain.ports.log import MachineLeases
 
 LEASE_S = 60.0
 _NO_FASTER_S = 0.2

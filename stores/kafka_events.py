@@ -37,7 +37,7 @@ Report = tuple["asyncio.Future[None]", KafkaError | None]
 
 
 class KafkaEventLog:
-    """EventLog (domain/ports.py). Belongs to the event loop of its first call.
+    """EventLog (domain/ports/). Belongs to the event loop of its first call.
 
     Records of one partition are written in the order of the calls. Raises StoreAway when nobody
     acknowledged within DELIVERY_LIMIT_S (the record may be there nevertheless: events are safe to

@@ -5,7 +5,8 @@ The wait is for mistakes, not for races: those `MediaRefs.remove` decides exactl
 
 from functools import partial
 
-from domain.ports import MediaRefs, Objects
+from domain.ports.photos import MediaRefs
+from domain.ports.uploads import Objects
 from domain.renditions import object_key
 from domain.settings import Uploads
 

@@ -27,7 +27,7 @@ _UNAVAILABLE = 503
 
 
 class OpenSearchIndex:
-    """`domain.ports.SearchIndex`. What was put is found after the index's refresh, 1 s."""
+    """`domain.ports.photos.SearchIndex`. What was put is found after the index's refresh, 1 s."""
 
     def __init__(self, url: str) -> None:
         self._url = url

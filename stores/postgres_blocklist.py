@@ -13,7 +13,7 @@ _CHUNK = 20_000
 
 
 class PostgresBlocklist:
-    """Blocklist (domain/ports.py) over the tables `blocked_hashes` and `blocklist_version`."""
+    """Blocklist (domain/ports/) over the tables `blocked_hashes` and `blocklist_version`."""
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool

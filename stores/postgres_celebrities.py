@@ -6,7 +6,7 @@ _THRESHOLD = "celebrity_threshold"
 
 
 class PostgresCelebrities:
-    """Celebrities (domain/ports.py) over the tables `celebrities` and `settings`."""
+    """Celebrities (domain/ports/) over the tables `celebrities` and `settings`."""
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool

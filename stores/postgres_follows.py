@@ -36,7 +36,7 @@ _UNFOLLOW = """UPDATE follows
 
 
 class PostgresFollows:
-    """Follows (domain/ports.py) over the tables `follows` and `outbox`."""
+    """Follows (domain/ports/) over the tables `follows` and `outbox`."""
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool

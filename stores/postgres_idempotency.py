@@ -17,7 +17,7 @@ _PURGE_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an Idempotency-Key was first answered with (StoredAnswer of domain/ports.py)."""
+    """What an Idempotency-Key was first answered with (StoredAnswer of domain/ports/)."""
 
     fingerprint: str
     status: int
@@ -25,7 +25,7 @@ class Answer:
 
 
 class PostgresIdempotencyKeys:
-    """IdempotencyKeys (domain/ports.py) over the table `idempotency_keys`."""
+    """IdempotencyKeys (domain/ports/) over the table `idempotency_keys`."""
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool

@@ -5,7 +5,7 @@ from stores.postgres_pool import PostgresPool
 
 
 class PostgresMachineLeases:
-    """MachineLeases (domain/ports.py) over the table `machine_leases`."""
+    """MachineLeases (domain/ports/) over the table `machine_leases`."""
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool

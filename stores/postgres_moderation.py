@@ -18,7 +18,7 @@ FROM moderation_cases """
 
 
 class PostgresModeration:
-    """Moderation (domain/ports.py) over the tables `moderation_cases` and `…_decisions`."""
+    """Moderation (domain/ports/) over the tables `moderation_cases` and `…_decisions`."""
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool

@@ -27,7 +27,7 @@ DRAIN_LIMIT_S = 45.0
 
 
 class PostgresOutbox:
-    """Outbox (domain/ports.py) over the table `outbox`, on one connection that listens too."""
+    """Outbox (domain/ports/) over the table `outbox`, on one connection that listens too."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn

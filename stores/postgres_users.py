@@ -11,7 +11,7 @@ _AS_USER = class_row(User)
 
 
 class PostgresUsers:
-    """Users (domain/ports.py) over the table `users`."""
+    """Users (domain/ports/) over the table `users`."""
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool

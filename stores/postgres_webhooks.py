@@ -6,7 +6,7 @@ from stores.sealed import Seal
 
 
 class PostgresWebhooks:
-    """Webhooks (domain/ports.py) over the table of that name."""
+    """Webhooks (domain/ports/) over the table of that name."""
 
     def __init__(self, pool: PostgresPool, seal: Seal) -> None:
         self._pool = pool

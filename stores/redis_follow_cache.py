@@ -29,7 +29,7 @@ return 1
 
 
 class RedisFollowCache:
-    """`domain.ports.FollowCache` over one Redis. All methods raise StoreAway or Transient."""
+    """`domain.ports.graph.FollowCache` over one Redis. All methods raise StoreAway or Transient."""
 
     def __init__(self, client: Redis, feed: Feed) -> None:
         self._redis = client

@@ -12,7 +12,7 @@ _JITTER = 0.1  # of the TTL, so that what was cached together doesn't expire tog
 
 
 class RedisPostCache:
-    """`domain.ports.PostCache` over one Redis. All methods raise StoreAway or Transient."""
+    """`domain.ports.feeds.PostCache` over one Redis. All methods raise StoreAway or Transient."""
 
     def __init__(self, client: Redis, feed: Feed) -> None:
         self._redis = client

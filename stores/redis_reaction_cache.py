@@ -46,7 +46,7 @@ CLICK_TTL_S = 10
 
 
 class RedisReactionCache:
-    """`domain.ports.ReactionCache` over one Redis. All methods raise StoreAway or Transient."""
+    """The port `ReactionCache` over one Redis. All methods raise StoreAway or Transient."""
 
     def __init__(self, client: Redis, feed: Feed) -> None:
         self._redis = client

@@ -40,7 +40,7 @@ class RedisFeedPage:
 
 
 class RedisTimelines:
-    """`domain.ports.Timelines` over one Redis. All methods raise StoreAway or Transient."""
+    """`domain.ports.feeds.Timelines` over one Redis. All methods raise StoreAway or Transient."""
 
     def __init__(self, client: Redis, feed: Feed) -> None:
         self._redis = client

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from domain.duplicates import Stored, reused, sha256_of, stored
 from domain.errors import Reason, Unrecoverable
-from domain.ports import Objects, Renditions
+from domain.ports.photos import Renditions
+from domain.ports.uploads import Objects
 from domain.renditions import ENCODER, Decoder, Focus, Rendered, object_key
 
 

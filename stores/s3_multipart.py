@@ -17,7 +17,7 @@ _THERE = {"PreconditionFailed", "412"}
 
 
 class S3Multiparts(S3Session):
-    """`domain.ports.Multiparts` in the uploads bucket."""
+    """`domain.ports.uploads.Multiparts` in the uploads bucket."""
 
     async def begin(self, key: str, content_type: str) -> str:
         """Open a multipart upload of that type; its id. Every call opens another."""

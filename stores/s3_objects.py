@@ -20,7 +20,7 @@ class StoredObject(NamedTuple):
 
 
 class S3Objects(S3Session):
-    """`domain.ports.Objects`."""
+    """`domain.ports.uploads.Objects`."""
 
     async def presign_put(
         self, key: str, content_type: str, size_bytes: int, expires_s: int, sha256: str | None

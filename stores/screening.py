@@ -13,7 +13,8 @@ from domain.errors import Transient
 from domain.hash_index import HashIndex, Match
 from domain.ids import derived
 from domain.moderation import NewCase, kept_key
-from domain.ports import Blocklist, Moderation, Objects
+from domain.ports.moderation import Blocklist, Moderation
+from domain.ports.uploads import Objects
 from domain.settings import Blocked
 from schemas.events import UploadCompleted
 

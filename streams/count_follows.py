@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from domain import celebrity
 from domain.celebrity import EdgeState
-from domain.ports import Celebrities, FollowCache
+from domain.ports.graph import Celebrities, FollowCache
 from schemas.events import FollowCreated, FollowDeleted
 from streams.runtime.stage import Emit, Tables
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from domain.entities import Comment, Counts
-from domain.ports import ReactionCache, Reactions
+from domain.ports.reactions import ReactionCache, Reactions
 from schemas.events import CommentCreated, CommentDeleted, LikeCreated, LikeDeleted
 from streams.runtime.stage import Emit
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from domain.errors import Transient
-from domain.ports import WebhookCalls, Webhooks
+from domain.ports.webhooks import WebhookCalls, Webhooks
 from domain.settings import Webhooks as Policy
 from domain.webhooks import GONE, GONE_REASON, CallFailed, Webhook, payload, signed, target
 from schemas.events import PhotoRejected, PostPublished

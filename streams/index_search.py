@@ -6,7 +6,7 @@ tombstone of its version, so no late event brings it back (I3; seed section 4).
 
 from collections.abc import Sequence
 
-from domain.ports import SearchIndex
+from domain.ports.photos import SearchIndex
 from schemas.events import PostDeleted, PostEdited, PostPublished
 from streams.runtime.stage import Emit
 

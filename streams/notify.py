@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from domain.entities import Notification
 from domain.ids import derived
 from domain.notify_rules import Noticed, decide, mentioned
-from domain.ports import Notifications, Users
+from domain.ports.accounts import Users
+from domain.ports.reactions import Notifications
 from schemas.events import CommentCreated, NotificationRequested
 from streams.runtime.stage import Emit
 from topics.catalog import NOTIFICATION_REQUESTED

@@ -8,7 +8,7 @@ A post without followers has no chunks.
 from collections.abc import Sequence
 
 from domain.ids import derived
-from domain.ports import Follows
+from domain.ports.graph import Follows
 from schemas.events import FanoutChunk, PostPublished
 from streams.runtime.stage import Emit
 from topics.catalog import FANOUT_CHUNK

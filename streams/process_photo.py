@@ -13,7 +13,8 @@ from domain.entities import Photo, PhotoStatus
 from domain.errors import Reason, Unrecoverable
 from domain.ids import derived
 from domain.moderation import BLOCKED
-from domain.ports import MediaRefs, Objects, Photos
+from domain.ports.photos import MediaRefs, Photos
+from domain.ports.uploads import Objects
 from domain.renditions import Focus, Rejected, Rendered, object_key
 from domain.settings import Uploads
 from schemas.events import PhotoProcessed, PhotoRejected, UploadCompleted, VariantRef

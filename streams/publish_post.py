@@ -10,7 +10,7 @@ from dataclasses import replace
 from domain.entities import Photo
 from domain.errors import Reason, Unrecoverable
 from domain.ids import derived
-from domain.ports import Photos
+from domain.ports.photos import Photos
 from schemas.events import PhotoProcessed, PostPublished
 from streams.runtime.runner import now_ms
 from streams.runtime.stage import Emit

@@ -17,7 +17,9 @@ import structlog
 from domain import ids, uploads
 from domain.entities import Photo, PhotoStatus
 from domain.errors import Transient
-from domain.ports import EventLog, Multiparts, Objects, OpenUploads, Photos
+from domain.ports.log import EventLog
+from domain.ports.photos import Photos
+from domain.ports.uploads import Multiparts, Objects, OpenUploads
 from domain.secrets import Secrets
 from domain.settings import Uploads, load
 from domain.uploads import OpenUpload, Step

@@ -22,7 +22,9 @@ says where the feed continues in the durable store.
 from collections.abc import Sequence
 
 from domain.entities import Edge
-from domain.ports import FollowCache, Follows, Photos, Timelines
+from domain.ports.feeds import Timelines
+from domain.ports.graph import FollowCache, Follows
+from domain.ports.photos import Photos
 from schemas.events import FollowCreated, FollowDeleted
 from streams.runtime.stage import Emit
 

@@ -20,7 +20,7 @@ from tenacity import (
 
 from domain.entities import OutboxRow
 from domain.errors import Transient
-from domain.ports import EventLog, Outbox
+from domain.ports.log import EventLog, Outbox
 from domain.secrets import Secrets
 from domain.settings import load
 from stores.connect import Stores

@@ -21,10 +21,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from domain import ports
 from domain.entities import Photo, PhotoStatus
 from domain.errors import Reason, Unrecoverable
 from domain.media import picture_paths
+from domain.ports.feeds import PostCache
+from domain.ports.photos import MediaRefs, Photos, PictureEdge
+from domain.ports.uploads import Objects
 from domain.post_json import post_bytes
 from domain.settings import Settings
 from schemas.events import PostDeleted, PostEdited
@@ -36,23 +38,23 @@ class RetireStores(Protocol):
     """The ports that a post's traces are in."""
 
     @property
-    def photos(self) -> ports.Photos:
+    def photos(self) -> Photos:
         """The rows."""
 
     @property
-    def post_cache(self) -> ports.PostCache:
+    def post_cache(self) -> PostCache:
         """Ready bytes."""
 
     @property
-    def media_refs(self) -> ports.MediaRefs:
+    def media_refs(self) -> MediaRefs:
         """Who needs which picture."""
 
     @property
-    def objects(self) -> ports.Objects:
+    def objects(self) -> Objects:
         """The originals."""
 
     @property
-    def edge(self) -> ports.PictureEdge:
+    def edge(self) -> PictureEdge:
         """The pictures' cache."""
 
 

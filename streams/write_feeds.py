@@ -6,7 +6,8 @@ Delivers one post to one range of its author's followers (seed sections 5 and 7)
 from collections.abc import Sequence
 
 from domain.entities import FeedEntry
-from domain.ports import Follows, Timelines
+from domain.ports.feeds import Timelines
+from domain.ports.graph import Follows
 from schemas.events import FanoutChunk
 from streams.runtime.stage import Emit
 

@@ -2,7 +2,7 @@
 
 from domain.entities import User
 from domain.ids import read
-from domain.ports import Users
+from domain.ports.accounts import Users
 from tests.fresh import fresh_id, now_ms
 
 

@@ -24,7 +24,7 @@ _UNREAD_LIMIT = 1000
 
 
 class MemoryPhotos:
-    """`domain.ports.Photos`."""
+    """`domain.ports.photos.Photos`."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Photo] = {}
@@ -110,7 +110,7 @@ class MemoryPhotos:
 
 
 class MemoryRenditions:
-    """`domain.ports.Renditions`."""
+    """`domain.ports.photos.Renditions`."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Stored] = {}
@@ -138,7 +138,7 @@ class MemoryRenditions:
 
 
 class MemoryMediaRefs:
-    """`domain.ports.MediaRefs`."""
+    """`domain.ports.photos.MediaRefs`."""
 
     def __init__(self) -> None:
         self.holders: dict[tuple[str, str], set[str]] = {}
@@ -189,7 +189,7 @@ class MemoryMediaRefs:
 
 
 class MemoryReactions:
-    """`domain.ports.Reactions`."""
+    """`domain.ports.reactions.Reactions`."""
 
     def __init__(self) -> None:
         self.likes: dict[tuple[str, str], tuple[int, bool]] = {}
@@ -261,7 +261,7 @@ class MemoryReactions:
 
 
 class MemoryNotifications:
-    """`domain.ports.Notifications`."""
+    """`domain.ports.reactions.Notifications`."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Notification] = {}

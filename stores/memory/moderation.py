@@ -13,7 +13,7 @@ from schemas.events import UploadCompleted
 
 
 class MemoryBlocklist:
-    """`domain.ports.Blocklist`."""
+    """`domain.ports.moderation.Blocklist`."""
 
     def __init__(self) -> None:
         self.entries: dict[str, BlockedHash] = {}
@@ -50,7 +50,7 @@ class MemoryBlocklist:
 
 
 class MemoryModeration:
-    """`domain.ports.Moderation`."""
+    """`domain.ports.moderation.Moderation`."""
 
     def __init__(self, blocklist: MemoryBlocklist) -> None:
         self._blocklist = blocklist

@@ -15,7 +15,7 @@ _MINUTE_MS = 60_000
 
 
 class MemoryOpenUploads:
-    """`domain.ports.OpenUploads`."""
+    """`domain.ports.uploads.OpenUploads`."""
 
     def __init__(self) -> None:
         self.rows: dict[str, OpenUpload] = {}
@@ -44,7 +44,7 @@ class MemoryOpenUploads:
 
 
 class MemoryMultiparts:
-    """`domain.ports.Multiparts` on the objects of a MemoryObjects; `receive` takes a part."""
+    """The port `Multiparts` on the objects of a MemoryObjects; `receive` takes a part."""
 
     def __init__(self, objects: MemoryObjects) -> None:
         self._objects = objects

@@ -18,7 +18,7 @@ class MemoryObject(NamedTuple):
 
 
 class MemoryObjects:
-    """`domain.ports.Objects`; `receive` is the PUT of a client."""
+    """`domain.ports.uploads.Objects`; `receive` is the PUT of a client."""
 
     def __init__(self, bucket: str = "uploads") -> None:
         self.bucket = bucket

@@ -9,7 +9,7 @@ from stores.checks import checked_id, checked_version
 
 
 class MemorySearchIndex:
-    """`domain.ports.SearchIndex`."""
+    """`domain.ports.photos.SearchIndex`."""
 
     def __init__(self) -> None:
         self.documents: dict[str, tuple[int, Mapping[str, Any] | None]] = {}

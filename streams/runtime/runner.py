@@ -28,7 +28,7 @@ from tenacity import (
 )
 
 from domain.errors import Reason, StoreAway, Transient, Unrecoverable
-from domain.ports import EventLog
+from domain.ports.log import EventLog
 from domain.settings import Retries
 from schemas.codec import BadAvro
 from schemas.events import Event

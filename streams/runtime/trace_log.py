@@ -8,7 +8,7 @@ import contextlib
 
 from domain.errors import Transient
 from domain.ids import derived
-from domain.ports import EventLog
+from domain.ports.log import EventLog
 from schemas.events import Event, StageTraced
 from streams.runtime.metrics import Outcome
 from topics import catalog as t

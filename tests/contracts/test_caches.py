@@ -3,7 +3,9 @@
 import pytest
 
 from domain.entities import Counts
-from domain.ports import FollowCache, PostCache, ReactionCache
+from domain.ports.feeds import PostCache
+from domain.ports.graph import FollowCache
+from domain.ports.reactions import ReactionCache
 from domain.settings import Feed
 from stores import redis_client
 from stores.connect import Stores

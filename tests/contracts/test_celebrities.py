@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.ports import Celebrities
+from domain.ports.graph import Celebrities
 from stores.memory.postgres import MemoryCelebrities
 from stores.postgres_celebrities import PostgresCelebrities
 from stores.postgres_pool import PostgresPool

@@ -8,7 +8,9 @@ import pytest
 
 from domain.entities import Edge, OutboxRow
 from domain.errors import NotFound
-from domain.ports import Follows, Outbox, Users
+from domain.ports.accounts import Users
+from domain.ports.graph import Follows
+from domain.ports.log import Outbox
 from stores.memory.graph import MemoryFollows, MemoryOutbox
 from stores.memory.postgres import MemoryUsers
 from stores.postgres_follows import PostgresFollows

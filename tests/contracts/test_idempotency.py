@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from domain.ports import IdempotencyKeys
+from domain.ports.accounts import IdempotencyKeys
 from stores.memory.postgres import MemoryIdempotencyKeys
 from stores.postgres_idempotency import PostgresIdempotencyKeys
 from stores.postgres_pool import PostgresPool

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from domain.errors import Transient
-from domain.ports import MachineLeases
+from domain.ports.log import MachineLeases
 from stores.memory.postgres import MemoryMachineLeases
 from stores.postgres_leases import PostgresMachineLeases
 from stores.postgres_pool import PostgresPool

@@ -7,7 +7,7 @@ import pytest
 
 from domain.entities import Unheld
 from domain.errors import StoreAway
-from domain.ports import MediaRefs
+from domain.ports.photos import MediaRefs
 from stores.memory.cassandra import MemoryMediaRefs
 from tests.fresh import fresh_id
 

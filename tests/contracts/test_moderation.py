@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import NotFound
 from domain.moderation import AlreadyRestored, BlockedHash, NewCase, kept_key
-from domain.ports import Blocklist, Moderation
+from domain.ports.moderation import Blocklist, Moderation
 from schemas.events import Focus, Location, UploadCompleted
 from stores.memory.moderation import MemoryBlocklist, MemoryModeration
 from stores.postgres_blocklist import PostgresBlocklist

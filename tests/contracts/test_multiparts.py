@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from domain import ids
-from domain.ports import Multiparts, Objects, OpenUploads
+from domain.ports.uploads import Multiparts, Objects, OpenUploads
 from domain.settings import Settings, Uploads
 from domain.uploads import OpenUpload, Part, plan_parts
 from stores import migrate

@@ -7,7 +7,7 @@ import pytest
 
 from domain.entities import Notification
 from domain.errors import Unrecoverable
-from domain.ports import Notifications
+from domain.ports.reactions import Notifications
 from stores.memory.cassandra import MemoryNotifications
 from tests.fresh import fresh_id, now_ms
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from domain.errors import Reason, StoreAway, Unrecoverable
-from domain.ports import Objects
+from domain.ports.uploads import Objects
 from domain.settings import Settings, Uploads
 from stores.connect import Stores
 from stores.memory.s3 import MemoryObjects

@@ -9,7 +9,7 @@ import pytest
 
 from domain.entities import OutboxRow
 from domain.errors import StoreAway
-from domain.ports import Outbox
+from domain.ports.log import Outbox
 from stores.memory.graph import MemoryOutbox
 from stores.postgres_outbox import APPLICATION, PostgresOutbox
 from stores.postgres_pool import PostgresPool

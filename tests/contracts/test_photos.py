@@ -8,7 +8,7 @@ import pytest
 from domain.entities import Cursor, Photo, PhotoStatus
 from domain.errors import Reason, Unrecoverable
 from domain.photo_states import DELETED_VERSION
-from domain.ports import Photos
+from domain.ports.photos import Photos
 from schemas.events import Focus, Location, VariantRef
 from stores.cassandra_photos import CassandraPhotos
 from stores.connect import Stores

@@ -8,7 +8,7 @@ import pytest
 from domain import ids
 from domain.entities import Comment, Counts
 from domain.errors import Unrecoverable
-from domain.ports import Reactions
+from domain.ports.reactions import Reactions
 from stores.memory.cassandra import MemoryReactions
 from tests.fresh import fresh_id, now_ms
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from domain.duplicates import Stored
-from domain.ports import Renditions
+from domain.ports.photos import Renditions
 from schemas.events import VariantRef
 from stores.memory.cassandra import MemoryRenditions
 from tests.fresh import fresh_id, now_ms

@@ -9,7 +9,7 @@ import pytest
 
 from domain.entities import Cursor, FeedEntry
 from domain.errors import StoreAway, Unrecoverable
-from domain.ports import SearchIndex
+from domain.ports.photos import SearchIndex
 from stores.connect import Stores
 from stores.memory.search import MemorySearchIndex
 from stores.opensearch_index import ALIAS, OpenSearchIndex

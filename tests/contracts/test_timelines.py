@@ -8,7 +8,7 @@ from domain.entities import Cursor, FeedEntry
 from domain.errors import Unrecoverable
 from domain.feed import place
 from domain.ids import spell
-from domain.ports import Timelines
+from domain.ports.feeds import Timelines
 from domain.settings import Feed
 from stores.connect import Stores
 from stores.memory.redis import MemoryTimelines

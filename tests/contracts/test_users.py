@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.ports import Users
+from domain.ports.accounts import Users
 from stores.memory.postgres import MemoryUsers
 from stores.postgres_pool import PostgresPool
 from stores.postgres_users import PostgresUsers

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from domain.ports import Webhooks
+from domain.ports.webhooks import Webhooks
 from domain.webhooks import Webhook
 from stores.memory.webhooks import MemoryWebhooks
 from stores.postgres_pool import PostgresPool

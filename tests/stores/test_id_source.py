@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import StoreAway, Transient
 from domain.ids import EPOCH_MS, is_id, read, time_of
-from domain.ports import MachineLeases
+from domain.ports.log import MachineLeases
 from domain.settings import Settings
 from stores.id_source import IdSource
 from stores.memory.postgres import MemoryMachineLeases

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from domain.errors import StoreAway
-from domain.ports import EventLog
+from domain.ports.log import EventLog
 from domain.settings import ROOT, Settings
 from stores.kafka_events import KafkaEventLog
 from stores.memory.graph import MemoryOutbox
