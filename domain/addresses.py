@@ -6,6 +6,8 @@ _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _REFUSED = tuple(
     ipaddress.ip_network(each)
     for each in (
+        "168.63.129.16/32",  # a cloud's own services, as its machines see them
+        "192.0.0.0/24",  # protocol assignments (RFC 6890); another cloud's metadata
         "192.88.99.0/24",  # 6to4 relays (RFC 7526)
         "2001::/23",  # protocol assignments: Teredo, ORCHID, benchmarking
         "2002::/16",  # 6to4: holds an IPv4 address
