@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from domain import ids
 from domain.entities import Photo, PhotoStatus
+from domain.moderation import BLOCKED
 from schemas.events import PhotoRejected, UploadCompleted
 
 EXPIRED = "expired"
@@ -24,6 +25,8 @@ _GRACE_MS = 60_000
 """A PUT that began with a still valid URL may take a while."""
 _LONGEST_PROCESSING_MS = 6 * 86_400_000
 """Shorter than the events are kept: what they can't settle by then has no other way to end."""
+_AFTER_THE_LAST_COMPLETE_MS = 12 * 3_600_000
+"""A multipart upload may be completed on its last day, and is then to be processed like any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,8 @@ def rejected(photo: Photo, now: int) -> PhotoRejected:
 def next_step(photo: Photo | None, announced_at: int, now: int, *, stuck: bool) -> Step:
     """What is to be done with an open upload; times in ms, `stuck` when its outcome is overdue.
 
-    Bytes of an upload that ended without being processed are discarded only when its URLs have run
-    out: until then they could come again.
+    Bytes of an upload that will not be published are discarded when its URLs have run out: until
+    then they could come again. What was blocked is left alone, for a restored one puts them back.
     """
     if photo is None:  # announced, but the row was never written: nobody was given a URL
         return Step.CLOSE if now > announced_at + _GRACE_MS else Step.WAIT
@@ -113,11 +116,13 @@ def next_step(photo: Photo | None, announced_at: int, now: int, *, stuck: bool) 
     match photo.status:
         case PhotoStatus.AWAITING_UPLOAD:
             return Step.EXPIRE if over else Step.WAIT
-        case PhotoStatus.PROCESSING if now > announced_at + _LONGEST_PROCESSING_MS:
+        case PhotoStatus.PROCESSING if now > max(
+            announced_at + _LONGEST_PROCESSING_MS, photo.expires_at + _AFTER_THE_LAST_COMPLETE_MS
+        ):
             return Step.GIVE_UP
         case PhotoStatus.PROCESSING:
             return Step.ASK_AGAIN if stuck else Step.WAIT
-        case PhotoStatus.REJECTED if photo.reason in UNFINISHED:
-            return Step.DISCARD if over else Step.WAIT
+        case PhotoStatus.REJECTED if photo.reason != BLOCKED:
+            return Step.DISCARD if over or photo.reason in TOLD else Step.WAIT
         case _:
             return Step.CLOSE

@@ -20,6 +20,7 @@ from domain.settings import Uploads
 from schemas.events import PhotoProcessed, PhotoRejected, UploadCompleted, VariantRef
 from stores.remembering_decoder import RememberingDecoder
 from stores.screening import Screening
+from streams.runtime.runner import now_ms
 from streams.runtime.stage import Emit
 from topics.catalog import PHOTO_PROCESSED, PHOTO_REJECTED
 
@@ -124,7 +125,7 @@ class ProcessPhoto:
         if photo.reason == BLOCKED and await self._screening.restored(photo.photo_id):
             photo = await self._photos.restore(photo.photo_id)
         if (emits := decided(event, photo)) is not None:
-            await self._remove_blocked(event, photo)
+            await self._leave_nothing(event, photo)
             return emits
         try:
             async with self._room:
@@ -136,7 +137,12 @@ class ProcessPhoto:
             if error.reason is not Reason.MISSING_OBJECT:
                 raise
             return await self._reject(event, OBJECT_MISSING, error.detail)
-        return [Emit(PHOTO_PROCESSED, processed(event, with_renditions(photo, rendered)))]
+        photo = await self._row(event.photo_id)  # who ends it looks for what it holds after that
+        await self._leave_nothing(event, photo)
+        emits = decided(event, photo)
+        if emits is None:
+            return [Emit(PHOTO_PROCESSED, processed(event, with_renditions(photo, rendered)))]
+        return emits
 
     async def _row(self, photo_id: str) -> Photo:
         photo = await self._photos.get(photo_id)
@@ -173,16 +179,19 @@ class ProcessPhoto:
         )
         await self._decoder.keep(event.user_id, rendered, event.content_type, focus_of(event))
 
-    async def _remove_blocked(self, event: UploadCompleted, photo: Photo) -> None:
-        """Of a photo that was stopped nothing stays but what is kept for review."""
-        if photo.status is PhotoStatus.REJECTED and photo.reason == BLOCKED:
-            await self._objects.delete(self._uploads.bucket, event.object_key)
+    async def _leave_nothing(self, event: UploadCompleted, photo: Photo) -> None:
+        """Of a photo that won't be seen nothing stays but what is kept for review."""
+        if photo.status not in {PhotoStatus.REJECTED, PhotoStatus.DELETED}:
+            return
+        await self._objects.delete(self._uploads.bucket, event.object_key)
+        if hashes := await self._refs.held(event.photo_id):
+            await self._refs.release(event.user_id, hashes, event.photo_id, now_ms())
 
     async def _reject(self, event: UploadCompleted, reason: str, detail: str) -> Sequence[Emit]:
         """The row first, so that no one hears of a rejection that a reader can't see."""
         await self._photos.reject(event.photo_id, reason)
         photo = await self._row(event.photo_id)
-        await self._remove_blocked(event, photo)
+        await self._leave_nothing(event, photo)
         if photo.status is PhotoStatus.REJECTED:
             return [Emit(PHOTO_REJECTED, rejected(event, photo.reason or reason, detail))]
         return decided(event, photo) or []

@@ -1,6 +1,7 @@
 """upload.completed → photo.processed | photo.rejected: the twins, and a decoder of one's choice."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -129,7 +130,7 @@ async def test_a_photo_that_is_none_is_rejected_where_the_client_sees_it() -> No
     assert emit.event.reason == "not_an_image"
     row = await scene.stored()
     assert (row.status, row.reason) == (PhotoStatus.REJECTED, "not_an_image")
-    assert {bucket for bucket, _ in scene.objects.kept} == {"uploads"}
+    assert scene.objects.kept == {}
 
 
 @pytest.mark.parametrize("trouble", ["gone", "replaced"])
@@ -152,7 +153,30 @@ async def test_other_bytes_than_were_announced_are_rejected() -> None:
     [emit] = await scene.handle(await scene.upload())
     assert isinstance(emit.event, PhotoRejected)
     assert emit.event.reason == (await scene.stored()).reason == "checksum_mismatch"
-    assert {bucket for bucket, _ in scene.objects.kept} == {"uploads"}
+    assert scene.objects.kept == {}
+
+
+@pytest.mark.parametrize("end", ["rejected", "deleted"])
+async def test_a_photo_that_ends_while_its_variants_are_stored_holds_none(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene()
+    event = await scene.upload()
+    hold = scene.refs.hold
+
+    async def ended_meanwhile(user_id: str, hashes: Collection[str], photo_id: str) -> None:
+        if end == "rejected":
+            await scene.photos.reject(photo_id, "never_processed")
+        else:
+            await scene.photos.delete(photo_id)
+        await hold(user_id, hashes, photo_id)
+
+    monkeypatch.setattr(scene.refs, "hold", ended_meanwhile)
+    emits = await scene.handle(event)
+    assert [type(emit.event) for emit in emits] == [PhotoRejected] * (end == "rejected")
+    assert await scene.refs.held(event.photo_id) == set()
+    assert len(await scene.refs.unheld(now_ms() + 1000, 9)) == 3
+    assert {bucket for bucket, _ in scene.objects.kept} == {"media"}  # until the sweep
 
 
 async def test_what_was_decided_before_is_said_again_without_decoding() -> None:

@@ -10,6 +10,7 @@ import pytest
 from domain import uploads
 from domain.entities import Photo, PhotoStatus
 from domain.ids import EPOCH_MS, compose, spell
+from domain.moderation import BLOCKED
 from domain.settings import Uploads
 from domain.uploads import OpenUpload, Step
 from schemas.events import Event, PhotoRejected, UploadCompleted
@@ -173,6 +174,44 @@ async def test_nothing_is_in_limbo_for_ever() -> None:
     scene.now += 7 * 24 * 60 * MINUTE
     await scene.minutes(1)
     assert (await scene.row()).reason == uploads.NEVER_PROCESSED
+    assert scene.opened.rows == {}
+
+
+async def test_what_was_completed_on_its_last_day_is_given_time_to_be_processed() -> None:
+    scene = Scene()
+    scene.photo = replace(scene.photo, expires_at=START + LIMITS.multipart_ttl_s * 1000)
+    await scene.announced("a multipart upload")
+    await scene.put()
+    scene.now += LIMITS.multipart_ttl_s * 1000
+    await scene.photos.mark_processing(scene.photo)
+    await scene.minutes(60)
+    assert (await scene.row()).status is PhotoStatus.PROCESSING
+    assert scene.log.of(UploadCompleted)
+    scene.now += 12 * 60 * MINUTE
+    await scene.minutes(1)
+    assert (await scene.row()).reason == uploads.NEVER_PROCESSED
+    assert scene.objects.kept == {}
+    assert scene.opened.rows == {}
+
+
+async def test_bytes_that_come_after_a_photo_was_rejected_are_swept() -> None:
+    scene = Scene()
+    await scene.completed()
+    await scene.photos.reject(scene.photo.photo_id, "not_an_image")
+    await scene.minutes(15)
+    assert scene.objects.kept != {}
+    await scene.minutes(4)
+    assert scene.objects.kept == {}
+    assert scene.opened.rows == {}
+    assert scene.log.events == []
+
+
+async def test_what_was_blocked_is_left_alone_for_it_may_be_restored() -> None:
+    scene = Scene()
+    await scene.completed()
+    await scene.photos.reject(scene.photo.photo_id, BLOCKED)
+    await scene.minutes(20)
+    assert scene.objects.kept != {}
     assert scene.opened.rows == {}
 
 
