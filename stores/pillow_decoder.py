@@ -20,6 +20,7 @@ from domain.image_bytes import is_cut_short, same_family, sniff
 from domain.phash import pdq
 from domain.renditions import Focus, Rejected, Size, Variant
 from domain.thumbhash import thumbhash
+from stores import nclx
 
 Image.MAX_IMAGE_PIXELS = None  # counted here, before decoding, and refused rather than warned of
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
@@ -108,7 +109,8 @@ def _open_shrunk(file: IO[bytes], declared_type: str) -> tuple[Size, Image.Image
         image.load()
         orientation = _orientation(image)
         small = _shrunk(_resizable(image), r.working_size(size))
-        small = _to_srgb(_on_white(small), image.info.get("icc_profile"))
+        profile = image.info.get("icc_profile") or nclx.profile_of(image.info.get("nclx_profile"))
+        small = _to_srgb(_on_white(small), profile)
     if orientation in _UPRIGHT:
         small = small.transpose(_UPRIGHT[orientation])
     small.info = {}
