@@ -40,12 +40,14 @@ class DecoderError(Exception):
 class PoolLimits:
     """How much a pool may use. `child` holds for each process.
 
-    `job_s` is wall-clock time and generous, for a busy machine is no reason to refuse a photo: it
-    ends what hangs. What computes too long is ended by `child.cpu_s`. Without
-    `require_isolation` a protection that the kernel refuses is only logged.
+    `own_s` is what a job may compute and sleep, `job_s` the wall-clock time, generous because a
+    busy machine is no reason to refuse a photo. `child.cpu_s` ends what computes too long, even
+    when this process is away. Without `require_isolation` a protection that the kernel refuses is
+    only logged.
     """
 
     processes: int = 2
+    own_s: float = 9.5
     job_s: float = 90.0
     wait_s: float = 150.0
     jobs_per_process: int = 200
@@ -117,7 +119,7 @@ class DecoderPool:
         """One job in one process."""
         worker = self._worker()
         try:
-            rendered = worker.render(file, job, self._limits.job_s)
+            rendered = worker.render(file, job, self._limits.own_s, self._limits.job_s)
         except Rejected as rejected:
             self._put_back(worker, reusable=rejected.reason not in _SPOILING)
             raise

@@ -19,6 +19,7 @@ from domain.errors import Transient
 from domain.image_bytes import plain_jpeg_size
 from domain.renditions import Rejected, Rendered, Size, Variant
 from stores import decoder_wire as wire
+from stores.decoder_watch import Watch
 from stores.sandbox import Limits
 
 PROGRAM = ("-m", "stores.decoder_child")
@@ -113,6 +114,7 @@ class Worker:
         if not descriptors:
             raise EOFError("the process ended while starting")
         self._process = descriptors[0]
+        self._pid = _pid(self._process)
         self._stream = stream
         self.jobs = 0
         try:
@@ -123,26 +125,26 @@ class Worker:
 
     def _isolation(self, deadline: float) -> tuple[str, ...]:
         """Wait for the lock-down; what it misses."""
-        match wire.receive(self._stream, deadline):
+        match wire.receive(self._stream, wire.until(deadline)):
             case wire.Ready(missing):
                 return missing
             case other:
                 raise EOFError(f"the process ended while starting: {other}")
 
-    def render(self, file: BufferedReader, job: wire.Job, limit_s: float) -> Rendered:
-        """Have `file` decoded within `limit_s` of wall-clock time.
+    def render(self, file: BufferedReader, job: wire.Job, own_s: float, limit_s: float) -> Rendered:
+        """Have `file` decoded within `own_s` of the process' own time and `limit_s` on the clock.
 
         Raises:
             Rejected, Transient: as the port says; Crashed when the file may be the cause.
         """
         self.jobs += 1
-        deadline = time.monotonic() + limit_s
+        watch = Watch(self._pid, own_s, limit_s)
         try:
             socket.send_fds(self._stream, [msgspec.json.encode(job)], [file.fileno()])
             sha256 = _sha256(file.fileno())
-            match wire.receive(self._stream, deadline):
+            match wire.receive(self._stream, watch):
                 case wire.Done() as done:
-                    return self._rendered(done, sha256, deadline)
+                    return self._rendered(done, sha256, watch)
                 case wire.Refused(reason, detail):
                     raise Rejected(reason, detail)
                 case wire.Exited(code) if code == -signal.SIGXCPU:
@@ -151,8 +153,8 @@ class Worker:
                     raise Crashed(f"the decoder crashed: {signal.Signals(-code).name}")
                 case other:
                     raise Transient(f"the decoder died: {other}")
-        except TimeoutError:
-            raise Rejected("decode_timeout", f"{limit_s:g} s") from None
+        except TimeoutError as over:
+            raise Rejected("decode_timeout", str(over)) from None
         except (OSError, EOFError, msgspec.MsgspecError) as error:
             raise Transient(f"the decoder died: {error!r}") from error
 
@@ -166,7 +168,7 @@ class Worker:
             os.close(self._process)
             self._stream.close()
 
-    def _rendered(self, done: wire.Done, sha256: str, deadline: float) -> Rendered:
+    def _rendered(self, done: wire.Done, sha256: str, watch: Watch) -> Rendered:
         """Take the variants in and check them: a decoder that was taken over says anything."""
         names = tuple(head.name for head in done.variants)
         sizes = [head.size_bytes for head in done.variants]
@@ -177,17 +179,23 @@ class Worker:
         if min(done.width, done.height) < 1:
             raise Transient("the decoder answered out of bounds")
         variants = tuple(
-            self._variant(head.name, (head.width, head.height), head.size_bytes, deadline)
+            self._variant(head.name, (head.width, head.height), head.size_bytes, watch)
             for head in done.variants
         )
         return Rendered(done.width, done.height, variants, done.placeholder, sha256, done.phash)
 
-    def _variant(self, name: r.VariantName, size: Size, length: int, deadline: float) -> Variant:
+    def _variant(self, name: r.VariantName, size: Size, length: int, watch: Watch) -> Variant:
         """The next variant of the stream: a plain JPEG of the size it is said to have."""
-        data = wire.read_exactly(self._stream, length, deadline)
+        data = wire.read_exactly(self._stream, length, watch)
         if plain_jpeg_size(data) != size or max(size) > _BOUNDS[name]:
             raise Transient("the decoder answered something else than a plain JPEG")
         return Variant(name, data, *size)
+
+
+def _pid(descriptor: int) -> int:
+    """The process that a process descriptor stands for; -1 when it has ended."""
+    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    return next(int(line[4:]) for line in lines if line.startswith("Pid:"))
 
 
 def _sha256(descriptor: int) -> str:

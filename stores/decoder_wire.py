@@ -5,6 +5,7 @@ The parent trusts none of it: lengths are bounded and every message is checked a
 
 import socket
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -60,6 +61,9 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     code: int
 
 
+Patience = Callable[[], float]
+"""Seconds to wait for more before asking again; raises TimeoutError when there was time enough."""
+
 Message = Ready | Done | Refused | Exited
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
@@ -70,23 +74,35 @@ def send(stream: socket.socket, message: Message, *payload: bytes) -> None:
     stream.sendall(b"".join((len(head).to_bytes(_LENGTH_BYTES, "big"), head, *payload)))
 
 
-def receive(stream: socket.socket, deadline: float) -> Message:
+def until(deadline: float) -> Patience:
+    """Wait until this time of the monotonic clock."""
+
+    def left_s() -> float:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    return left_s
+
+
+def receive(stream: socket.socket, patience: Patience) -> Message:
     """Read one message. Raises EOFError, OSError, TimeoutError, msgspec.MsgspecError."""
-    length = int.from_bytes(read_exactly(stream, _LENGTH_BYTES, deadline), "big")
+    length = int.from_bytes(read_exactly(stream, _LENGTH_BYTES, patience), "big")
     if length > _MAX_MESSAGE_BYTES:
         raise msgspec.DecodeError(f"a message of {length} bytes")
-    return _decoder.decode(read_exactly(stream, length, deadline))
+    return _decoder.decode(read_exactly(stream, length, patience))
 
 
-def read_exactly(stream: socket.socket, size: int, deadline: float) -> bytes:
-    """Read `size` bytes until the monotonic `deadline`. Raises EOFError, OSError, TimeoutError."""
+def read_exactly(stream: socket.socket, size: int, patience: Patience) -> bytes:
+    """Read `size` bytes. Raises EOFError, OSError, TimeoutError."""
     data = bytearray()
     while len(data) < size:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        stream.settimeout(left_s)
-        part = stream.recv(size - len(data))
+        stream.settimeout(patience())
+        try:
+            part = stream.recv(size - len(data))
+        except TimeoutError:
+            continue
         if not part:
             raise EOFError("end of stream")
         data += part

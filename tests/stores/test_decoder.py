@@ -25,6 +25,7 @@ from ops.photos import photographs
 from stores import decoder_process, landlock, pillow_decoder
 from stores import decoder_wire as wire
 from stores.decoder_pool import DecoderError, DecoderPool, PoolLimits
+from stores.decoder_watch import Watch
 from stores.sandbox import Limits
 
 ROOT = Path(__file__).parents[2]
@@ -235,6 +236,46 @@ async def test_a_hang_is_a_timeout_and_the_process_is_gone() -> None:
         assert (await pool.render(JPEG, "image/jpeg", None)).width == 640
 
 
+async def test_what_sleeps_hangs_and_is_ended_within_ten_seconds(pool: DecoderPool) -> None:
+    await pool.render(JPEG, "image/jpeg", None)
+    (worker,) = workers()
+    os.kill(worker, signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(Rejected) as caught:
+        await pool.render(JPEG, "image/jpeg", None)
+    assert time.monotonic() - began < 10.5
+    assert caught.value.reason == "decode_timeout"
+    await eventually(lambda: not runs(worker))
+
+
+def _asked(watch: Watch, for_s: float) -> None:
+    """Ask again and again as the reader does; raises what it raises."""
+    until = time.monotonic() + for_s
+    while time.monotonic() < until:
+        time.sleep(watch() / 5)
+
+
+def test_what_waits_for_a_processor_does_not_hang_what_stands_does() -> None:
+    command = [sys.executable, "-c", "while True: pass"]
+    with (
+        subprocess.Popen(command) as hog,  # noqa: S603 - the line above
+        subprocess.Popen(command) as starved,  # noqa: S603 - the same
+    ):
+        try:
+            for each in (hog, starved):
+                os.sched_setaffinity(each.pid, {min(os.sched_getaffinity(0))})
+            os.setpriority(os.PRIO_PROCESS, starved.pid, 19)
+            _asked(Watch(starved.pid, own_s=0.5, limit_s=60.0), for_s=2.0)
+            with pytest.raises(TimeoutError, match="of its own"):
+                _asked(Watch(hog.pid, own_s=0.5, limit_s=60.0), for_s=30.0)
+            os.kill(starved.pid, signal.SIGSTOP)
+            with pytest.raises(TimeoutError, match="of its own"):
+                _asked(Watch(starved.pid, own_s=0.5, limit_s=60.0), for_s=30.0)
+        finally:
+            hog.kill()
+            starved.kill()
+
+
 async def test_too_much_processor_time_is_a_timeout() -> None:
     async with pool_of(child=Limits(cpu_s=0)) as pool:  # up to one second
         with pytest.raises(Rejected) as caught:
@@ -399,6 +440,7 @@ _WEAK = """
 import sys, msgspec
 {}
 from stores.decoder_child import main
+from stores.decoder_watch import Watch
 from stores.sandbox import Limits
 main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Limits))
 """
@@ -450,4 +492,4 @@ def test_an_endless_message_is_not_read(length: int) -> None:
     with ours, theirs:
         theirs.sendall(length.to_bytes(4, "big") + b"x" * 100)
         with pytest.raises(msgspec.DecodeError):
-            wire.receive(ours, time.monotonic() + 1)
+            wire.receive(ours, wire.until(time.monotonic() + 1))

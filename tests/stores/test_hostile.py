@@ -32,7 +32,7 @@ JFIF_KEYS = {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
 
 @pytest.fixture(scope="module")
 async def pool() -> AsyncIterator[DecoderPool]:
-    async with DecoderPool(PoolLimits(processes=2, job_s=LIMIT_S)) as made:
+    async with DecoderPool(PoolLimits(processes=2)) as made:
         yield made
 
 
