@@ -12,7 +12,7 @@ from dataclasses import replace
 from domain.errors import Transient
 from domain.hash_index import HashIndex, Match
 from domain.ids import derived
-from domain.moderation import NewCase, kept_key
+from domain.moderation import AlreadyRestored, NewCase, kept_key
 from domain.ports.moderation import Blocklist, Moderation
 from domain.ports.uploads import Objects
 from domain.settings import Blocked
@@ -61,11 +61,15 @@ class Screening:
     async def restore(self, photo_id: str, by: str, why: str) -> None:
         """Put the bytes back where they were, and let the photo be processed again.
 
-        A call that broke off before the decision was kept is repeated whole. Raises NotFound,
+        A call that broke off before the decision was kept is repeated whole; after it only what was
+        kept for review is left to remove, for the post may be gone. Raises NotFound,
         AlreadyRestored.
         """
         upload = await self._cases.upload(photo_id)
         key = kept_key(upload)
+        if await self.restored(photo_id):
+            await self._objects.delete(self._bucket, key)
+            raise AlreadyRestored(photo_id)
         source = await self._objects.get(self._bucket, key)
         await self._objects.put(self._bucket, upload.object_key, source, upload.content_type)
         back = await self._objects.head(self._bucket, upload.object_key)

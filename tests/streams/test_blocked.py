@@ -135,6 +135,21 @@ async def test_a_restored_photo_is_published_as_if_it_had_never_been_stopped() -
     assert await scene.objects.head(UPLOADS.bucket, event.object_key) is not None
 
 
+async def test_a_restoration_that_died_at_its_end_is_finished_and_brings_nothing_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = UploadScene()
+    event = await stopped(scene)
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.objects, "delete", dies(scene.objects.delete, after=False))
+        with pytest.raises(StoreAway):
+            await scene.screening.restore(event.photo_id, "sam", "a statue")
+    await scene.objects.delete(UPLOADS.bucket, event.object_key)  # published, deleted by its owner
+    with pytest.raises(AlreadyRestored):
+        await scene.screening.restore(event.photo_id, "sam", "a statue")
+    assert scene.objects.kept == {}
+
+
 async def test_a_decision_can_be_mended_until_the_photo_is_back() -> None:
     scene = UploadScene()
     event = await stopped(scene)
