@@ -28,7 +28,7 @@ class Limits(msgspec.Struct, frozen=True):
     """What one decoder process may use.
 
     Attributes:
-        address_space_bytes: a HEIC of 33 megapixels needs 0.95 GB of it, 0.58 GB of them resident.
+        address_space_bytes: a HEIC of 33 megapixels needs 0.95 GB of it, 0.64 GB of them resident.
         cpu_s: for each job; the same HEIC needs about 2.
         open_files: descriptors.
     """
