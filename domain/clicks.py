@@ -13,6 +13,6 @@ def with_click(counts: Counts, click: bool | None, *, liked: bool) -> tuple[Coun
         click: what the viewer did last (True for a like), None when that is long ago.
         liked: whether the viewer is among those counted.
     """
-    if click is None or click == liked:
-        return counts, liked
-    return replace(counts, likes=max(int(click), counts.likes + (1 if click else -1))), click
+    shown = liked if click is None else click
+    likes = max(int(shown), counts.likes + shown - liked)  # counted a moment after it is listed
+    return replace(counts, likes=likes), shown

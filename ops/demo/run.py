@@ -12,7 +12,7 @@ import httpx
 from rich.progress import Progress, TaskID
 
 from ops.demo.check import Verdict, compare
-from ops.demo.client import Client, Refused
+from ops.demo.client import Client, Refused, Uploaded
 from ops.demo.plan import Script
 from ops.demo.report import Measured
 from ops.photos import UploadFile
@@ -86,35 +86,45 @@ async def _follow(show: Show) -> None:
 
 
 async def _upload_all(show: Show) -> None:
+    """All people side by side; each sends the next photo when the one before is published."""
     gate = asyncio.Semaphore(_PARALLEL_UPLOADS)
+    turns = [asyncio.Lock() for _ in show.people]
     stored = show.progress.add_task("photos stored", total=len(show.files))
     published = show.progress.add_task("photos published", total=len(show.files))
 
     async def one(index: int, file: UploadFile) -> None:
-        client = show.people[show.script.posters[index]]
-        words = {
-            "filename": file.filename,
-            "content_type": file.content_type,
-            "size_bytes": len(file.data),
-            "caption": file.caption,
-            "tags": list(file.tags),
-            "alt_text": file.alt_text,
-        }
+        poster = show.script.posters[index]
         await asyncio.sleep(index * show.pace_s)
-        async with gate:
-            done = await client.upload(words, file.data)
-        show.progress.advance(stored)
-        show.posts[index] = done.photo_id
-        show.completed_at[done.photo_id] = done.completed_at
-        status = await client.wait_published(done.photo_id, show.limit_s)
-        if status["status"] != "published":
-            raise Refused(f"{file.filename} was {status['status']}: {status.get('reason')}")
-        show.measured.upload_to_ready.append((time.monotonic() - done.completed_at) * 1000)
+        async with turns[poster]:
+            async with gate:
+                done = await show.people[poster].upload(_words(file), file.data)
+            show.progress.advance(stored)
+            show.posts[index] = done.photo_id
+            show.completed_at[done.photo_id] = done.completed_at
+            await _published(show, show.people[poster], done, file)
         show.progress.advance(published)
 
     async with asyncio.TaskGroup() as group:
         for index, file in enumerate(show.files):
             group.create_task(one(index, file))
+
+
+async def _published(show: Show, client: Client, done: Uploaded, file: UploadFile) -> None:
+    status = await client.wait_published(done.photo_id, show.limit_s)
+    if status["status"] != "published":
+        raise Refused(f"{file.filename} was {status['status']}: {status.get('reason')}")
+    show.measured.upload_to_ready.append((time.monotonic() - done.completed_at) * 1000)
+
+
+def _words(file: UploadFile) -> dict[str, object]:
+    return {
+        "filename": file.filename,
+        "content_type": file.content_type,
+        "size_bytes": len(file.data),
+        "caption": file.caption,
+        "tags": list(file.tags),
+        "alt_text": file.alt_text,
+    }
 
 
 async def _react(show: Show) -> None:

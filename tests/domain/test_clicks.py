@@ -16,6 +16,7 @@ from domain.entities import Counts
         (True, False, 3, (4, True)),
         (False, True, 3, (2, False)),
         (False, True, 0, (0, False)),
+        (True, True, 0, (1, True)),
     ],
 )
 def test_a_click_counts_only_where_it_contradicts_what_is_counted(
