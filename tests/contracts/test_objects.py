@@ -137,6 +137,17 @@ async def test_a_stranger_reads_nothing(stores: Stores, settings: Settings) -> N
     assert answer.status_code == 403
 
 
+async def test_a_url_copies_nobody_elses_object(stores: Stores) -> None:
+    other = fresh_id("test/")
+    await stores.objects.put(UPLOADS, other, DATA, TYPE)
+    key, url, headers = await presigned(stores.objects)
+    copying = headers | {"x-amz-copy-source": f"/{UPLOADS}/{other}"}  # no signed header
+    async with httpx.AsyncClient() as http:
+        answer = await http.put(url, headers=copying, content=DATA)
+    assert answer.status_code == 403
+    assert await stores.objects.head(UPLOADS, key) is None
+
+
 async def test_a_server_that_does_not_answer_is_away() -> None:
     objects = S3Objects("http://127.0.0.1:9", SecretStr("key"), SecretStr("secret"), Uploads())
     with pytest.raises(StoreAway):
