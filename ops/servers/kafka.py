@@ -49,7 +49,8 @@ def prepare(settings: Settings, folder: Path) -> None:
     if (folder / "data" / "meta.properties").exists():
         return
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", _config(folder))
+    # In one word: an id may begin with a dash and would be taken for an option.
+    tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", _config(folder))
     done = subprocess.run(  # noqa: S603 - a fixed command
         _java(128, folder, *tool), capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, "MALLOC_ARENA_MAX": "2"},
