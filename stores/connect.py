@@ -276,6 +276,7 @@ class Stores:
         pool = DecoderPool(
             PoolLimits(processes=wanted.processes, require_isolation=wanted.require_isolation)
         )
+        pool.warm()
         self._opened.push_async_callback(pool.close)
         return pool
 

@@ -85,6 +85,10 @@ class DecoderPool:
         except TimeoutError:
             raise Transient("every decoder is busy") from None
 
+    def warm(self) -> None:
+        """Start the processes in the background already, so that no first photo waits for them."""
+        self._threads.submit(self._start_all)
+
     async def close(self) -> None:
         """End the children; waits for the jobs under way."""
         await asyncio.to_thread(self._shut_down)
@@ -102,6 +106,12 @@ class DecoderPool:
             self._idle.pop().close()
         if self._zygote:
             self._zygote.close()
+
+    def _start_all(self) -> None:
+        """A failure is the first photo's to report."""
+        with contextlib.suppress(Exception):
+            for worker in [self._worker() for _ in range(self._limits.processes)]:
+                self._put_back(worker, reusable=True)
 
     def _run(self, source: bytes | IO[bytes], job: Job) -> Rendered:
         """One job, in a thread of the pool; a file that crashes two processes is refused."""

@@ -21,16 +21,17 @@ import structlog
 from faust.streams import _current_event
 from faust.types import EventT, StreamT
 
+from domain.errors import Transient
 from domain.secrets import Secrets
 from domain.settings import Settings, SettingsError, load
 from stores.connect import Stores
 from streams.faust_app import DurableTables, RawBytes, make_app
 from streams.runtime import logs
 from streams.runtime.health import Heartbeat
-from streams.runtime.lanes import DEPTH, Lanes
+from streams.runtime.lanes import DEPTH, Lanes, lane_of
 from streams.runtime.metrics import StageMetrics, forget_process
 from streams.runtime.runner import StageRunner
-from streams.runtime.stage import Recovers, Stage
+from streams.runtime.stage import Prepares, Recovers, Stage
 from streams.topology import BY_NAME
 from topics.record import Record
 
@@ -59,6 +60,7 @@ class Worker:
         recovers: object = handler
         if isinstance(recovers, Recovers):
             self._tables.on_recovered(partial(self._recovered, recovers))
+        self._prepares = handler if isinstance(handler, Prepares) else None
         self._runner = StageRunner(stage, handler, stores.events, stage.retries(settings))
         self._lanes: Lanes[Event] = Lanes(self, die, batch=DEPTH if stage.tables else 1)
         self._metrics = StageMetrics(stage.name)
@@ -72,6 +74,9 @@ class Worker:
         pulse = asyncio.create_task(self._pulse(), name="pulse")
         pulse.add_done_callback(_die_with)
         async with asyncio.timeout(START_LIMIT_S):
+            if self._prepares is not None:
+                with contextlib.suppress(Transient):  # whoever is away is waited for by the events
+                    await self._prepares.prepare()
             await self._app.start()
         await stop.wait()
         pulse.cancel()
@@ -109,7 +114,8 @@ class Worker:
         async def agent(stream: StreamT[bytes]) -> None:
             reading: Any = stream  # faust's interface type has no `noack`
             async for event in reading.noack().events():
-                await self._lanes.put((name, event.message.partition), event)
+                message = event.message
+                await self._lanes.put((name, lane_of(message.partition, message.key)), event)
 
         topic = self._app.topic(name, schema=RawBytes())
         self._app.agent(topic, name=f"read-{name}")(agent)

@@ -1,12 +1,13 @@
-"""Order within a partition, concurrency between partitions, for one worker process.
+"""Order within a key, concurrency between keys, for one worker process.
 
-A lane holds what was read from one partition of one topic and settles it one after another. Lanes
-of the same partition *number* take turns across topics: topics of a stage have equal partition
+A lane holds a share of what was read from one topic, the same keys always, and settles it one after
+another. Lanes of the same *number* take turns across topics: topics of a stage have equal partition
 counts and keys, so two records with one key are never handled at the same time.
 """
 
 import asyncio
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,10 +15,19 @@ from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Place = tuple[str, int]
-"""Topic and partition."""
+"""Topic and lane number, see `lane_of`."""
 
 DEPTH = 256
 """Records a lane holds before the reader must wait."""
+
+
+SIDE_BY_SIDE = 4
+"""Lanes of one partition: a photo that takes seconds must not hold up all behind it."""
+
+
+def lane_of(partition: int, key: bytes | None) -> int:
+    """The lane of a record: one of its partition's few, the same for one key always."""
+    return partition * SIDE_BY_SIDE + zlib.crc32(key or b"") % SIDE_BY_SIDE
 
 
 class Work(Protocol[Item]):
@@ -30,7 +40,7 @@ class Work(Protocol[Item]):
         """Settle it. An exception ends the whole worker."""
 
     async def acknowledge(self, items: list[Item]) -> None:
-        """They are settled, in order."""
+        """They are settled; those of one lane in order."""
 
 
 @dataclass

@@ -37,6 +37,14 @@ class Recovers(Protocol):
         """The tables hold what this worker was assigned, and no event has been handled since."""
 
 
+@runtime_checkable
+class Prepares(Protocol):
+    """A handler whose first event would wait long for connections and helpers."""
+
+    async def prepare(self) -> None:
+        """Have them ready before the first event is read. Raises StoreAway, Transient."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One row of the topology. Its name is its consumer group."""

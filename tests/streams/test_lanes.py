@@ -1,8 +1,8 @@
-"""Order within a partition, concurrency between partitions."""
+"""Order within a lane, concurrency between lanes."""
 
 import asyncio
 
-from streams.runtime.lanes import Lanes
+from streams.runtime.lanes import SIDE_BY_SIDE, Lanes, lane_of
 
 Item = tuple[str, int]
 
@@ -124,3 +124,11 @@ async def test_closing_gives_up_on_what_takes_too_long() -> None:
     await asyncio.sleep(0.01)
     assert not await each.close(0.01)
     assert work.acknowledged == []
+
+
+def test_one_key_has_one_lane_and_a_partitions_keys_share_few() -> None:
+    keys = [f"ph_{n}".encode() for n in range(200)]
+    lanes_of_three = {lane_of(3, key) for key in keys}
+    assert lanes_of_three == set(range(3 * SIDE_BY_SIDE, 4 * SIDE_BY_SIDE))
+    assert not lanes_of_three & {lane_of(2, key) for key in keys}
+    assert all(lane_of(3, key) == lane_of(3, key) for key in (None, *keys))
