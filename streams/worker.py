@@ -57,10 +57,10 @@ class Worker:
         self._app = make_app(stage, settings, index)
         self._tables = DurableTables(self._app, stage)
         handler = stage.make(stores, self._tables.by_name())
-        recovers: object = handler
-        if isinstance(recovers, Recovers):
-            self._tables.on_recovered(partial(self._recovered, recovers))
-        self._prepares = handler if isinstance(handler, Prepares) else None
+        made: object = handler
+        if isinstance(made, Recovers):
+            self._tables.on_recovered(partial(self._recovered, made))
+        self._prepares = made if isinstance(made, Prepares) else None
         self._runner = StageRunner(stage, handler, stores.events, stage.retries(settings))
         self._lanes: Lanes[Event] = Lanes(self, die, batch=DEPTH if stage.tables else 1)
         self._metrics = StageMetrics(stage.name)
