@@ -50,6 +50,22 @@ class PhotoStatus(StrEnum):
     DELETED = "deleted"
 
 
+class Delivery(StrEnum):
+    """How a post reaches feeds, decided once when its fan-out starts."""
+
+    PUSH = "push"
+    PULL = "pull"
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """The decision about one post, with the event that led to it and when (Unix ms)."""
+
+    delivery: Delivery
+    event_id: str
+    decided_at: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
     """A photo and the post it becomes: one row from the first call to the tombstone."""
@@ -75,6 +91,7 @@ class Photo:
     published_at: int | None = None
     reason: str | None = None
     version: int = 0
+    fan_out: FanOut | None = None
 
 
 @dataclass(frozen=True, slots=True)

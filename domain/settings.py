@@ -98,6 +98,15 @@ class Feed(_Frozen):
     celebrity_threshold: int = Field(10_000, ge=1)
 
 
+class Redis(_Frozen):
+    """Where the feed cache is."""
+
+    cluster_nodes: tuple[str, ...] = Field(
+        (), description="host:port of some nodes of a Redis Cluster; none: the stack's own server"
+    )
+    replica_url: str | None = Field(None, description="read from there while the primary is away")
+
+
 class Uploads(_Frozen):
     """What may be uploaded (seed section 5b)."""
 
@@ -206,6 +215,7 @@ class Settings(BaseSettings):
     workers: Workers = Workers()
     retries: Retries = Retries()
     feed: Feed = Feed()
+    redis: Redis = Redis()
     uploads: Uploads = Uploads()
     decoder: Decoder = Decoder()
     duplicates: Duplicates = Duplicates()

@@ -1,22 +1,25 @@
 """Ports: the feed sets and the ready posts they show."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
 
-from domain.entities import (
-    Cursor,
-    FeedEntry,
-)
-from schemas.events import Event
-
-E = TypeVar("E", bound=Event)
+from domain.entities import Counts, Cursor, FeedEntry
 
 
 class Timelines(Protocol):
-    """The feed sets `feed:{user_id}`: exact above their floor, or cold."""
+    """Sets of posts, exact above their floor, or cold.
+
+    There are two kinds. `feed:{user_id}` holds what was pushed to a reader, and marks that name the
+    celebrities whose posts are to be pulled; `pulls:{user_id}` holds a celebrity's own newest
+    posts, whatever way they are delivered.
+    """
 
     async def push(self, entry: FeedEntry, user_ids: Sequence[str]) -> int:
         """Add to each feed that exists (built or building); twice is once; how many exist."""
+
+    async def mark_celebrity(self, author_id: str, user_ids: Sequence[str]) -> None:
+        """From now on pull this author into each feed that exists; twice is once."""
 
     async def exists(self, user_id: str) -> bool:
         """Whether there is a feed, built or building, that backfills would reach."""
@@ -24,17 +27,34 @@ class Timelines(Protocol):
     async def page(self, user_id: str, before: Cursor | None, limit: int) -> "FeedPage | None":
         """Entries newest first, strictly before the cursor; None when the feed is cold."""
 
+    async def pages(
+        self, user_ids: Sequence[str], before: Cursor | None, limit: int
+    ) -> "list[FeedPage | None]":
+        """`page` of several at once, as one round trip."""
+
     async def begin_build(self, user_id: str) -> str:
         """Mark as building, so that pushes arrive; a token that `finish_build` must show."""
 
-    async def finish_build(self, user_id: str, token: str, entries: Sequence[FeedEntry]) -> bool:
-        """Merge the entries in (never replace) and mark built; False when the build was voided."""
+    async def finish_build(
+        self,
+        user_id: str,
+        token: str,
+        entries: Sequence[FeedEntry],
+        celebrities: Sequence[str] = (),
+    ) -> bool:
+        """Merge the entries in (never replace) and mark built; False when the build was voided.
+
+        `celebrities` are the authors to pull.
+        """
 
     async def add_entries(self, user_id: str, entries: Sequence[FeedEntry]) -> None:
         """Backfill a feed that exists, above its floor."""
 
+    async def remove(self, user_id: str, entries: Sequence[FeedEntry]) -> None:
+        """Take these entries out of a feed."""
+
     async def remove_author(self, user_id: str, author_id: str) -> None:
-        """Take one author's entries out of a feed."""
+        """Take one author's entries out of a feed, and stop pulling them."""
 
     async def drop(self, user_id: str) -> None:
         """Make it cold."""
@@ -50,6 +70,39 @@ class FeedPage(Protocol):
     @property
     def floor(self) -> Cursor | None:
         """Where the set ends because older entries were trimmed; None when nothing was."""
+
+    @property
+    def celebrities(self) -> Sequence[str]:
+        """Authors whose posts are to be pulled, whether they are still followed or not."""
+
+    @property
+    def built_at(self) -> int:
+        """When the set was last built, Unix milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one viewer's page of posts needs from the caches, each list as long as the entries.
+
+    `posts` and `people` are ready bytes: None when absent, b"" for a post that is gone. `counts`
+    are None when they or the set of likers are cold; `liked` holds only where they aren't.
+    `clicks` are the viewer's own of the last seconds. `follows` says whether the viewer follows the
+    entry's author; None when the cached follow set is cold.
+    """
+
+    posts: list[bytes | None]
+    people: list[bytes | None]
+    counts: list[Counts | None]
+    liked: list[bool]
+    clicks: list[bool | None]
+    follows: list[bool] | None
+
+
+class Shelf(Protocol):
+    """Everything that a page of posts shows, in one round trip."""
+
+    async def read(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown:
+        """Look all of it up; some of the reads also renew the lives of what is there."""
 
 
 class PostCache(Protocol):

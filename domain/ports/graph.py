@@ -83,6 +83,15 @@ class Celebrities(Protocol):
     async def clear(self, user_id: str) -> bool:
         """Take the flag away; False when it wasn't set."""
 
+    async def start_pulling(self, user_id: str, post_id: str) -> str:
+        """Readers pull this author from `post_id` on, for good; the post it began with.
+
+        The first call counts: the post it names is the one whose fan-out tells the followers.
+        """
+
+    async def pulled_among(self, user_ids: Sequence[str]) -> list[str]:
+        """Those of them whose posts are to be pulled, sorted."""
+
     async def threshold(self) -> int | None:
         """The operator's live threshold, None when never set."""
 

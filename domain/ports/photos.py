@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 from domain.duplicates import Stored
 from domain.entities import (
     Cursor,
+    FanOut,
     FeedEntry,
     Photo,
     Unheld,
@@ -41,6 +42,13 @@ class Photos(Protocol):
 
         `published_at` is claimed once: a repeated call returns the row as first published, None
         when the photo is deleted or rejected.
+        """
+
+    async def decide(self, photo_id: str, wanted: FanOut) -> FanOut | None:
+        """Claim how a post is delivered; the decision that stands, None when it isn't live.
+
+        The first call decides; the row's version stays. Raises Unrecoverable(unknown_post) without
+        a row.
         """
 
     async def revise(self, photo_id: str, change: Callable[[Photo], Photo]) -> Photo | None:
