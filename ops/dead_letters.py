@@ -75,7 +75,7 @@ class Entry:
             "timestamp": rfc3339(self.record.timestamp_ms),
             "headers": {
                 name: (text or b"").decode(errors="replace")
-                for name, text in original(self.record.headers)
+                for name, text in original(self.record.topic, self.record.headers)
             },
             "event": event,
             "undecodable": undecodable,
@@ -151,7 +151,7 @@ async def send_back(stores: Stores, entry: Entry, value: bytes | None) -> None:
     )
     record = entry.record
     marker = (REPLAYED_FROM, record.address.encode())
-    headers = (*original(record.headers), *source.headers(), marker)
+    headers = (*original(record.topic, record.headers), *source.headers(), marker)
     await stores.events.publish_raw(
         stage.retry.name, record.key, value, headers, record.timestamp_ms
     )

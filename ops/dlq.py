@@ -28,22 +28,14 @@ from topics.catalog import BY_NAME as TOPICS
 EDITED = "edited"
 
 
-class _Address(click.ParamType):
-    name = "topic/partition/offset"
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - click's signature
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Address:
-        try:
-            return parse_id(value)
-        except ValueError:
-            self.fail(f"{value!r} isn't topic/partition/offset", param, ctx)
+def _address(text: str) -> Address:
+    try:
+        return parse_id(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} isn't topic/partition/offset") from None
 
 
-_ids = click.argument("ids", nargs=-1, type=_Address())
+_ids = click.argument("ids", nargs=-1, type=_address)
 _group = click.option("--group", type=click.Choice(sorted(BY_NAME)), help="Of this stage only.")
 _reason = click.option(
     "--reason",
@@ -61,7 +53,7 @@ def command() -> None:
 @_group
 @_reason
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
-@click.option("--cursor", type=_Address(), help="The next_cursor of the page before.")
+@click.option("--cursor", type=_address, metavar="ID", help="The next_cursor of the page before.")
 @json_option
 def list_command(
     group: str | None, reason: str | None, limit: int, cursor: Address | None, as_json: bool
@@ -79,7 +71,7 @@ def list_command(
 
 
 @command.command("show")
-@click.argument("address", metavar="ID", type=_Address())
+@click.argument("address", metavar="ID", type=_address)
 @json_option
 def show_command(address: Address, as_json: bool) -> None:
     """One dead letter whole: headers, event, bytes."""
@@ -127,7 +119,7 @@ def discard(ids: tuple[Address, ...], why: str, as_json: bool) -> None:
 
 
 @command.command("edit")
-@click.argument("address", metavar="ID", type=_Address())
+@click.argument("address", metavar="ID", type=_address)
 @click.option("--set", "changes", multiple=True, required=True, metavar="FIELD=JSON")
 @json_option
 def edit(address: Address, changes: tuple[str, ...], as_json: bool) -> None:

@@ -61,7 +61,7 @@ class Job:
 
     def headers(self, record: Record) -> tuple[tuple[str, bytes], ...]:
         """The record's own; for a stage also where it was first, so that it can be decoded."""
-        own = original(record.headers)
+        own = original(record.topic, record.headers)
         if self.group is None:
             return own
         topic, partition, offset = source_of(record)
@@ -194,25 +194,22 @@ async def run(
         return work.report()
 
 
-class _BoundType(click.ParamType):
-    name = "time|offset"
+def _bound(text: str) -> Bound:
+    try:
+        return parse_bound(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither an offset nor an RFC 3339 time") from None
 
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - click's signature
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Bound:
-        try:
-            return parse_bound(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither an offset nor an RFC 3339 time", param, ctx)
+
+_PLACE = "TIME|OFFSET"
 
 
 @click.command("replay")
 @click.option("--topic", required=True, help="Where to read.")
-@click.option("--from", "since", type=_BoundType(), required=True, help="First time or offset.")
-@click.option("--to", "until", type=_BoundType(), help="Where to end, exclusive; else the end now.")
+@click.option("--from", "since", type=_bound, required=True, metavar=_PLACE, help="The first.")
+@click.option(
+    "--to", "until", type=_bound, metavar=_PLACE, help="Where to end, exclusive; else the end now."
+)
 @click.option("--key", help="Only records with this key.")
 @click.option("--where", help="Only events for which this expression is true.")
 @click.option("--group", type=click.Choice(sorted(BY_NAME)), help="The stage that gets them.")

@@ -10,6 +10,9 @@ from schemas.registry import committed
 
 E = TypeVar("E", bound=Event)
 
+RETRY, DEAD_LETTERS = ".retry", ".dlq"
+"""How the names of a group's own topics end."""
+
 
 @dataclass(frozen=True)
 class Topic(Generic[E]):
@@ -54,12 +57,12 @@ class RawTopic:
 
 def retry_topic(group: str, partitions: int) -> RawTopic:
     """Where `group` puts what it will try again; partitioned as the source: tables stay local."""
-    return RawTopic(f"{group}.retry", partitions)
+    return RawTopic(f"{group}{RETRY}", partitions)
 
 
 def dead_letter_topic(group: str) -> RawTopic:
     """Where `group` puts what it can't handle, byte for byte."""
-    return RawTopic(f"{group}.dlq", 1)
+    return RawTopic(f"{group}{DEAD_LETTERS}", 1)
 
 
 def changelog_topic(group: str, table: str, partitions: int) -> RawTopic:

@@ -21,9 +21,10 @@ in milliseconds since the epoch:
 | `failure-not-before`       | retry topics: earliest time of the next try                        |
 | `failure-replayed-from`    | retry topics: `topic/partition/offset` it was replayed from, if so |
 
-Whoever replays a record into its source topic strips what begins with `failure-`. Into a retry
-topic, for one group alone, a record needs only the three source headers: what is missing of the
-rest counts as zero, so it is handled as if it were new.
+Whoever replays a record into its source topic strips the set, from the last
+`failure-source-topic` on: a producer's own headers stay, whatever their names. Into a retry topic,
+for one group alone, a record needs only the three source headers: what is missing of the rest
+counts as zero, so it is handled as if it were new.
 """
 
 import hashlib
@@ -32,9 +33,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from topics.record import Headers, Record
+from topics.topic import DEAD_LETTERS, RETRY
 
 PREFIX = "failure-"
 REPLAYED_FROM = f"{PREFIX}replayed-from"
+_SET_BEGINS = f"{PREFIX}source-topic"
 _MESSAGE_LIMIT = 500
 
 
@@ -87,8 +90,7 @@ def read(headers: Headers) -> Failure | None:
     """The failure that headers tell of, None when they name no source. Raises ValueError."""
     told = {
         name: (value or b"").decode()  # Kafka's headers may be null
-        for name, value in headers
-        if name.startswith(PREFIX)
+        for name, value in headers[_own_end(headers) :]
     }
     values = {
         each.name: each.type(told[_header(each.name)])  # type: ignore[operator] # str or int, a class
@@ -100,9 +102,10 @@ def read(headers: Headers) -> Failure | None:
     return Failure(**values)
 
 
-def original(headers: Headers) -> Headers:
-    """The source record's own headers."""
-    return tuple(each for each in headers if not each[0].startswith(PREFIX))
+def original(topic: str, headers: Headers) -> Headers:
+    """The source record's own headers, from those of a record in any topic."""
+    ours = topic.endswith((RETRY, DEAD_LETTERS))
+    return headers[: _own_end(headers)] if ours else headers
 
 
 def stack_digest(error: BaseException) -> str:
@@ -110,6 +113,12 @@ def stack_digest(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     path = [type(error).__name__, *(f"{frame.filename}:{frame.name}" for frame in frames)]
     return hashlib.sha256("\n".join(path).encode()).hexdigest()[:16]
+
+
+def _own_end(headers: Headers) -> int:
+    """Where the source record's own headers end and our set begins."""
+    starts = (n for n, (name, _) in enumerate(headers) if name == _SET_BEGINS)
+    return max(starts, default=len(headers))
 
 
 def _header(field: str) -> str:

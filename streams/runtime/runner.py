@@ -194,7 +194,7 @@ class StageRunner:
 
     async def _move(self, record: Record, topic: str, failure: Failure) -> None:
         """Write the record elsewhere with its own bytes and our headers behind."""
-        headers = dead_letters.original(record.headers) + failure.headers()
+        headers = dead_letters.original(record.topic, record.headers) + failure.headers()
 
         async def write() -> None:
             await self._events.publish_raw(

@@ -140,7 +140,7 @@ async def test_undecodable_bytes_are_kept_byte_for_byte_and_the_handler_not_call
     assert scene.calls == []
     [kept] = scene.written("toy.dlq")
     assert (kept.key, kept.value, kept.timestamp_ms) == (bad.key, bad.value, bad.timestamp_ms)
-    assert dead_letters.original(kept.headers) == bad.headers
+    assert dead_letters.original(kept.topic, kept.headers) == bad.headers
     told = failure(kept)
     assert (told.source_topic, told.source_partition, told.source_offset) == (
         "fanout.chunk",
@@ -151,6 +151,18 @@ async def test_undecodable_bytes_are_kept_byte_for_byte_and_the_handler_not_call
     assert (told.first_at, told.last_at) == (NOW, NOW)
     assert told.message
     assert re.fullmatch("[0-9a-f]{16}", told.stack_digest)
+
+
+async def test_a_producers_own_headers_stay_whatever_their_names() -> None:
+    scene = Scene(failing(Transient("hiccup")))
+    foreign = (("failure-source-topic", b"theirs"), ("failure-rounds", b"1"), ("own", b""))
+    await scene.runner.process(record(headers=foreign))
+    for turn in range(2):
+        scene.now += 5
+        await scene.runner.process(scene.again(turn))
+    [kept] = scene.written("toy.dlq")
+    assert dead_letters.original(kept.topic, kept.headers) == foreign
+    assert (failure(kept).source_topic, failure(kept).rounds) == ("fanout.chunk", 2)
 
 
 async def test_trouble_that_passes_within_the_tries_leaves_no_trace() -> None:
@@ -179,7 +191,7 @@ async def test_trouble_that_stays_goes_through_the_retry_topic_to_the_dead_lette
     )
     assert (told.first_at, told.last_at) == (NOW, NOW + 5)
     assert (kept.value, kept.timestamp_ms) == (source.value, source.timestamp_ms)
-    assert dead_letters.original(kept.headers) == source.headers
+    assert dead_letters.original(kept.topic, kept.headers) == source.headers
 
 
 async def test_a_retry_waits_for_its_time_but_never_longer_than_a_round() -> None:

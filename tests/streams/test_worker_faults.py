@@ -112,7 +112,7 @@ async def test_what_cannot_be_handled_is_kept_byte_for_byte_and_the_partition_mo
 
     kept = by_reason["bad_avro"]
     [found] = [each for each in rig.records(source.name) if each.value == bad[1]]
-    assert (kept.key, kept.value, dead_letters.original(kept.headers)) == bad
+    assert (kept.key, kept.value, dead_letters.original(kept.topic, kept.headers)) == bad
     assert kept.timestamp_ms == found.timestamp_ms
     told = failure(kept)
     assert (told.source_partition, told.source_offset) == (found.partition, found.offset)
