@@ -12,7 +12,7 @@ deletes knows it without asking the row, and whatever edit is on its way has a s
 from collections.abc import Callable
 from dataclasses import replace
 
-from domain.entities import Photo, PhotoStatus
+from domain.entities import FanOut, Photo, PhotoStatus
 from domain.moderation import BLOCKED
 from domain.uploads import UNFINISHED
 
@@ -79,6 +79,13 @@ def revised(stored: Photo, change: Callable[[Photo], Photo]) -> Photo | None:
         return None
     changed = change(stored)
     return None if changed == stored else replace(changed, version=stored.version + 1)
+
+
+def decided(stored: Photo, wanted: FanOut) -> Photo | None:
+    """A live post's delivery is claimed once. Nobody is shown it, so the version stays."""
+    if stored.status is not PhotoStatus.PUBLISHED or stored.fan_out is not None:
+        return None
+    return replace(stored, fan_out=wanted)
 
 
 def deleted(stored: Photo) -> Photo | None:

@@ -132,7 +132,11 @@ class PostDeleted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FanoutChunk(Event):
-    """Deliver one post to the followers with after_id < follower_id <= upto_id."""
+    """Deliver one post to the followers with after_id < follower_id <= upto_id.
+
+    With `mark` it isn't the post that is delivered: the feeds are told that the author's posts are
+    pulled from this one on.
+    """
 
     post_id: str
     user_id: str
@@ -140,6 +144,7 @@ class FanoutChunk(Event):
     chunk_no: int
     after_id: str
     upto_id: str
+    mark: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple, cast
 
 from domain import photo_states
-from domain.entities import Cursor, FeedEntry, Photo, PhotoStatus
+from domain.entities import Cursor, Delivery, FanOut, FeedEntry, Photo, PhotoStatus
 from domain.errors import Reason, Transient, Unrecoverable
 from schemas.events import Focus, Location, VariantRef
 from stores.cassandra_session import CassandraSession, Row
@@ -40,9 +40,12 @@ UPDATE photos SET status = ?, caption = ?, tags = ?, alt_text = ?, location = ?,
     width = ?, height = ?, placeholder = ?, variants = ?, published_at = ?, bucket = ?, reason = ?,
     version = ?
 WHERE photo_id = ? IF version = ?"""
+_DECIDE = """
+UPDATE photos SET delivery = ?, fan_out_event = ?, decided_at = ?
+WHERE photo_id = ? IF delivery = null AND version = ?"""
 _COLUMNS = """photo_id, user_id, status, filename, content_type, size_bytes, object_key, caption,
     tags, alt_text, location, focus, sha256, expires_at, width, height, placeholder, variants,
-    published_at, bucket, reason, version"""
+    published_at, bucket, reason, version, delivery, fan_out_event, decided_at"""
 _SELECT = f"SELECT {_COLUMNS} FROM photos WHERE photo_id IN ?"  # noqa: S608 - of constants
 _SCAN = f"""
 SELECT {_COLUMNS}, token(photo_id) AS place FROM photos WHERE token(photo_id) > ? LIMIT ?
@@ -148,6 +151,23 @@ class CassandraPhotos:
         stored = await self._change(photo_id, lambda row: photo_states.revised(row, change))
         return stored.photo if stored.photo.status is PhotoStatus.PUBLISHED else None
 
+    async def decide(self, photo_id: str, wanted: FanOut) -> FanOut | None:
+        """Claim how a post is delivered; the decision that stands, None when it isn't live.
+
+        The first call decides; the row's version stays. Raises Unrecoverable(unknown_post) without
+        a row.
+        """
+        for _ in range(_RACES):
+            stored = await self._known(photo_id)
+            if photo_states.decided(stored.photo, wanted) is None:
+                live = stored.photo.status is PhotoStatus.PUBLISHED
+                return stored.photo.fan_out if live else None
+            params = (*astuple(wanted), photo_id, stored.photo.version)
+            [row] = await self._session.execute(_DECIDE, params)
+            if row.applied:
+                return wanted
+        raise Transient(f"{photo_id} is being changed by too many at once")
+
     async def delete(self, photo_id: str) -> Photo:
         """Leave a tombstone by id, then by user; a repeat repairs the second.
 
@@ -200,14 +220,18 @@ class CassandraPhotos:
         rows = await self._session.select_in(_SELECT, [checked_id(photo_id, "ph_")])
         return _Stored(_photo(rows[0]), rows[0].bucket) if rows else None
 
+    async def _known(self, photo_id: str) -> "_Stored":
+        stored = await self._stored(photo_id)
+        if stored is None:
+            raise Unrecoverable(Reason.UNKNOWN_POST, photo_id)
+        return stored
+
     async def _change(
         self, photo_id: str, step: Callable[[Photo], Photo | None], bucket: int | None = None
     ) -> "_Stored":
         """Take a step on the stored row by compare-and-set; the row afterwards, changed or not."""
         for _ in range(_RACES):
-            stored = await self._stored(photo_id)
-            if stored is None:
-                raise Unrecoverable(Reason.UNKNOWN_POST, photo_id)
+            stored = await self._known(photo_id)
             changed = step(stored.photo)
             if changed is None:
                 return stored
@@ -322,6 +346,9 @@ def _photo(row: Row) -> Photo:
         published_at=row.published_at,
         reason=row.reason,
         version=row.version,
+        fan_out=FanOut(Delivery(row.delivery), row.fan_out_event, row.decided_at)
+        if row.delivery
+        else None,
     )
 
 

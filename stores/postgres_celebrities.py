@@ -1,12 +1,14 @@
 """The sticky celebrity flag and the operator's threshold in PostgreSQL (seed section 10)."""
 
+from collections.abc import Sequence
+
 from stores.postgres_pool import PostgresPool
 
 _THRESHOLD = "celebrity_threshold"
 
 
 class PostgresCelebrities:
-    """Celebrities (domain/ports/) over the tables `celebrities` and `settings`."""
+    """Celebrities (domain/ports/) over `celebrities`, `pulled_authors` and `settings`."""
 
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool
@@ -33,6 +35,24 @@ class PostgresCelebrities:
     async def clear(self, user_id: str) -> bool:
         """Take the flag away; False when it wasn't set."""
         return await self._pool.run("DELETE FROM celebrities WHERE user_id = %s", (user_id,)) == 1
+
+    async def start_pulling(self, user_id: str, post_id: str) -> str:
+        """Readers pull this author from `post_id` on, for good; the post it began with."""
+        await self._pool.run(
+            "INSERT INTO pulled_authors VALUES (%s, %s) ON CONFLICT DO NOTHING", (user_id, post_id)
+        )
+        [(first,)] = await self._pool.tuples(
+            "SELECT post_id FROM pulled_authors WHERE user_id = %s", (user_id,)
+        )
+        return str(first)
+
+    async def pulled_among(self, user_ids: Sequence[str]) -> list[str]:
+        """Those of them whose posts are to be pulled, sorted."""
+        found = await self._pool.tuples(
+            "SELECT user_id FROM pulled_authors WHERE user_id = ANY(%s) ORDER BY user_id",
+            (list(user_ids),),
+        )
+        return [user_id for (user_id,) in found]
 
     async def threshold(self) -> int | None:
         """The operator's live threshold, None when never set."""

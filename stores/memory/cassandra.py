@@ -9,6 +9,7 @@ from domain.entities import (
     Comment,
     Counts,
     Cursor,
+    FanOut,
     FeedEntry,
     Notification,
     Photo,
@@ -67,6 +68,11 @@ class MemoryPhotos:
         """The live post after a pure change; None when it isn't live."""
         stored = self._change(photo_id, lambda row: photo_states.revised(row, change))
         return stored if stored.status is PhotoStatus.PUBLISHED else None
+
+    async def decide(self, photo_id: str, wanted: FanOut) -> FanOut | None:
+        """The decision that stands; None when the post isn't live."""
+        stored = self._change(photo_id, lambda row: photo_states.decided(row, wanted))
+        return stored.fan_out if stored.status is PhotoStatus.PUBLISHED else None
 
     async def delete(self, photo_id: str) -> Photo:
         """The tombstone."""

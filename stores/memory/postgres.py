@@ -72,6 +72,7 @@ class MemoryCelebrities:
     def __init__(self) -> None:
         self._flags: dict[str, tuple[int, int]] = {}
         self._threshold: int | None = None
+        self._pulled: dict[str, str] = {}
 
     async def flag(self, user_id: str, followers: int, now: int) -> None:
         """Mark as a celebrity; once set, later calls change nothing until cleared."""
@@ -88,6 +89,14 @@ class MemoryCelebrities:
     async def clear(self, user_id: str) -> bool:
         """Take the flag away; False when it wasn't set."""
         return self._flags.pop(user_id, None) is not None
+
+    async def start_pulling(self, user_id: str, post_id: str) -> str:
+        """The first call counts; the post it began with."""
+        return self._pulled.setdefault(user_id, post_id)
+
+    async def pulled_among(self, user_ids: Sequence[str]) -> list[str]:
+        """Those of them whose posts are to be pulled, sorted."""
+        return sorted(self._pulled.keys() & set(user_ids))
 
     async def threshold(self) -> int | None:
         """The operator's live threshold, None when never set."""

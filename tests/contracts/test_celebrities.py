@@ -1,5 +1,7 @@
 """Celebrities: the twin and PostgreSQL keep the same promises (I10)."""
 
+import asyncio
+
 import pytest
 
 from domain.ports.graph import Celebrities
@@ -30,6 +32,25 @@ async def test_only_clearing_takes_it_away(celebrities: Celebrities) -> None:
     assert not await celebrities.clear(star)
     assert not await celebrities.is_flagged(star)
     assert star not in [user_id for user_id, _, _ in await celebrities.flagged()]
+
+
+async def test_pulling_begins_with_one_post_and_never_ends(celebrities: Celebrities) -> None:
+    star, other, first = fresh_id("u_"), fresh_id("u_"), fresh_id("ph_")
+    assert await celebrities.pulled_among([star]) == []
+    told = await asyncio.gather(*(celebrities.start_pulling(star, first) for _ in range(4)))
+    assert set(told) == {first}
+    assert await celebrities.start_pulling(star, fresh_id("ph_")) == first
+    await celebrities.flag(star, 10_000, 5)
+    await celebrities.clear(star)
+    assert await celebrities.pulled_among([other, star]) == [star]
+    assert await celebrities.pulled_among([]) == []
+
+
+async def test_pulled_authors_are_sorted(celebrities: Celebrities) -> None:
+    stars = [fresh_id("u_") for _ in range(3)]
+    for star in stars:
+        await celebrities.start_pulling(star, fresh_id("ph_"))
+    assert await celebrities.pulled_among(stars[::-1]) == sorted(stars)
 
 
 async def test_the_threshold_is_what_was_set_last(celebrities: Celebrities) -> None:

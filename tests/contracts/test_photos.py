@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.entities import Cursor, Photo, PhotoStatus
+from domain.entities import Cursor, Delivery, FanOut, Photo, PhotoStatus
 from domain.errors import Reason, Unrecoverable
 from domain.photo_states import DELETED_VERSION
 from domain.ports.photos import Photos
@@ -187,6 +187,44 @@ async def test_a_revision_is_one_version_newer_and_none_when_nothing_changes(
     awaited_ = awaited()
     await photos.add(awaited_)
     assert await photos.revise(awaited_.photo_id, lambda row: replace(row, caption="x")) is None
+
+
+PUSH, PULL = FanOut(Delivery.PUSH, "e1", 5), FanOut(Delivery.PULL, "e2", 6)
+
+
+async def test_the_first_decision_about_a_post_stands_whatever_changes(photos: Photos) -> None:
+    post = await posted(photos, fresh_id("u_"), now_ms())
+    assert post.fan_out is None
+    assert await photos.decide(post.photo_id, PULL) == PULL
+    assert await photos.get(post.photo_id) == replace(post, fan_out=PULL)
+    new = await photos.revise(post.photo_id, lambda row: replace(row, caption="new"))
+    assert new == replace(post, caption="new", version=post.version + 1, fan_out=PULL)
+    assert await photos.decide(post.photo_id, PUSH) == PULL
+    assert (await photos.get_many([post.photo_id]))[post.photo_id].fan_out == PULL
+
+
+async def test_decisions_and_edits_from_many_sides_give_one_decision(photos: Photos) -> None:
+    post = await posted(photos, fresh_id("u_"), now_ms())
+    wanted = [FanOut(Delivery.PUSH, f"e{n}", n) for n in range(4)]
+    *decisions, _ = await asyncio.gather(
+        *(photos.decide(post.photo_id, each) for each in wanted),
+        photos.revise(post.photo_id, lambda row: replace(row, caption="new")),
+    )
+    assert len(set(decisions)) == 1
+    assert decisions[0] in wanted
+
+
+async def test_nothing_is_decided_about_what_is_not_a_live_post(photos: Photos) -> None:
+    photo = awaited()
+    await photos.add(photo)
+    assert await photos.decide(photo.photo_id, PUSH) is None
+    post = await posted(photos, fresh_id("u_"), now_ms())
+    await photos.decide(post.photo_id, PUSH)
+    await photos.delete(post.photo_id)
+    assert await photos.decide(post.photo_id, PUSH) is None
+    with pytest.raises(Unrecoverable) as raised:
+        await photos.decide(fresh_id("ph_"), PUSH)
+    assert raised.value.reason is Reason.UNKNOWN_POST
 
 
 async def test_a_deleted_post_is_a_tombstone_that_no_step_changes(photos: Photos) -> None:

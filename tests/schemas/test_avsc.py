@@ -17,6 +17,7 @@ _PRIMITIVES: dict[Any, list[Any]] = {
     str: ["string"],
     int: ["int", "long", {"type": "long", "logicalType": "timestamp-millis"}],
     float: ["double"],
+    bool: ["boolean"],
 }
 every_topic = pytest.mark.parametrize("topic", EVENT_TOPICS, ids=lambda topic: topic.name)
 

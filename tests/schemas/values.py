@@ -13,6 +13,7 @@ _INT, _LONG = 1 << 31, 1 << 63
 
 _PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "null": st.none(),
+    "boolean": st.booleans(),
     "string": st.text(max_size=30),
     "int": st.integers(-_INT, _INT - 1),
     "long": st.integers(-_LONG, _LONG - 1),
