@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from domain.ports.accounts import IdempotencyKeys, Users
-    from domain.ports.feeds import PostCache, Timelines
+    from domain.ports.feeds import PostCache, Shelf, Timelines
     from domain.ports.graph import Celebrities, FollowCache, Follows
     from domain.ports.log import EventLog, MachineLeases, Outbox
     from domain.ports.moderation import Blocklist, Moderation
@@ -197,6 +197,20 @@ class Stores:
         from stores.redis_timelines import RedisTimelines
 
         return RedisTimelines(self.redis, self.settings.feed)
+
+    @cached_property
+    def pulls(self) -> "Timelines":
+        """The newest posts of each celebrity."""
+        from stores.redis_timelines import RedisTimelines
+
+        return RedisTimelines(self.redis, self.settings.feed, "pulls")
+
+    @cached_property
+    def shelf(self) -> "Shelf":
+        """What a page of posts shows."""
+        from stores.redis_shelf import RedisShelf
+
+        return RedisShelf(self.redis, self.settings.feed)
 
     @cached_property
     def follow_cache(self) -> "FollowCache":

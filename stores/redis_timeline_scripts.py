@@ -51,17 +51,18 @@ return 1
 MERGE = (
     _COMMON
     + """
--- ARGV: cap, slack, building mark or '', floor mark or '', then score, member, ...
-local building, floor = ARGV[3], ARGV[4]
+-- ARGV: cap, slack, building mark or '', built mark, floor mark or '', then score, member, ...
+local building, built, floor = ARGV[3], ARGV[4], ARGV[5]
 if redis.call('EXISTS', key) == 0 then return 0 end
 if building ~= '' and not redis.call('ZSCORE', key, building) then return 0 end
-for i = 5, #ARGV, 1000 do
+for i = 6, #ARGV, 1000 do
   redis.call('ZADD', key, unpack(ARGV, i, math.min(i + 999, #ARGV)))
 end
 if floor ~= '' then raise_floor(floor) end
 if building ~= '' then
   remove_marks('!building:', #marks())
-  redis.call('ZADD', key, '+inf', '!built')
+  remove_marks('!built:', #marks())
+  redis.call('ZADD', key, '+inf', built)
 end
 trim()
 local all = marks()
@@ -71,9 +72,15 @@ return 1
 """
 )
 
+ADD_MARK = """
+-- ARGV: the mark.
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('ZADD', KEYS[1], '+inf', ARGV[1]) end
+return 0
+"""
+
 REMOVE_AUTHOR = """
 -- ARGV: the eleven characters of the author's id.
-local gone = {}
+local gone = {'!celebrity:' .. ARGV[1]}
 for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   if #name == 22 and string.sub(name, 12) == ARGV[1] then gone[#gone + 1] = name end
 end

@@ -3,12 +3,14 @@
 Every method is one atomic step, as the scripts of the real ones are.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 from domain.entities import Counts, Cursor, FeedEntry
 from domain.feed import older, place, truncation
+from domain.ports.feeds import FeedPage, Shown
 from domain.settings import Feed
 
 
@@ -16,7 +18,8 @@ from domain.settings import Feed
 class _FeedSet:
     entries: set[FeedEntry] = field(default_factory=set)
     builders: set[str] = field(default_factory=set)
-    built: bool = False
+    celebrities: set[str] = field(default_factory=set)
+    built_at: int | None = None
     floor: Cursor | None = None
 
     def raise_floor(self, floor: Cursor | None) -> None:
@@ -36,6 +39,8 @@ class MemoryFeedPage:
 
     entries: list[FeedEntry]
     floor: Cursor | None
+    celebrities: list[str]
+    built_at: int
 
 
 class MemoryTimelines:
@@ -54,6 +59,12 @@ class MemoryTimelines:
             feed.trim(self._feed)
         return len(present)
 
+    async def mark_celebrity(self, author_id: str, user_ids: Sequence[str]) -> None:
+        """Pull this author into each feed that exists; twice is once."""
+        for user_id in user_ids:
+            if feed := self._sets.get(user_id):
+                feed.celebrities.add(author_id)
+
     async def exists(self, user_id: str) -> bool:
         """Whether there is a feed, built or building."""
         return user_id in self._sets
@@ -61,11 +72,17 @@ class MemoryTimelines:
     async def page(self, user_id: str, before: Cursor | None, limit: int) -> MemoryFeedPage | None:
         """Entries above the floor, newest first, strictly before the cursor; None when cold."""
         feed = self._sets.get(user_id)
-        if feed is None or not feed.built:
+        if feed is None or feed.built_at is None:
             return None
         entries = older(sorted(feed.entries, reverse=True), before)
         above = [entry for entry in entries if feed.floor is None or place(entry) > feed.floor]
-        return MemoryFeedPage(above[:limit], feed.floor)
+        return MemoryFeedPage(above[:limit], feed.floor, sorted(feed.celebrities), feed.built_at)
+
+    async def pages(
+        self, user_ids: Sequence[str], before: Cursor | None, limit: int
+    ) -> list[FeedPage | None]:
+        """`page` of several."""
+        return [await self.page(user_id, before, limit) for user_id in user_ids]
 
     async def begin_build(self, user_id: str) -> str:
         """Mark as building; a token that `finish_build` must show."""
@@ -73,13 +90,20 @@ class MemoryTimelines:
         self._sets.setdefault(user_id, _FeedSet()).builders.add(token)
         return token
 
-    async def finish_build(self, user_id: str, token: str, entries: Sequence[FeedEntry]) -> bool:
+    async def finish_build(
+        self,
+        user_id: str,
+        token: str,
+        entries: Sequence[FeedEntry],
+        celebrities: Sequence[str] = (),
+    ) -> bool:
         """Merge and mark built; False when the build was voided."""
         feed = self._sets.get(user_id)
         if feed is None or token not in feed.builders:
             return False
         feed.builders.clear()
-        feed.built = True
+        feed.built_at = time.time_ns() // 1_000_000
+        feed.celebrities.update(celebrities)
         self._merge(feed, entries)
         return True
 
@@ -93,9 +117,15 @@ class MemoryTimelines:
         feed.raise_floor(truncation(entries, self._feed.cap))
         feed.trim(self._feed)
 
-    async def remove_author(self, user_id: str, author_id: str) -> None:
-        """Take one author's entries out of a feed."""
+    async def remove(self, user_id: str, entries: Sequence[FeedEntry]) -> None:
+        """Take these entries out of a feed."""
         if feed := self._sets.get(user_id):
+            feed.entries.difference_update(entries)
+
+    async def remove_author(self, user_id: str, author_id: str) -> None:
+        """Take one author's entries out of a feed, and stop pulling them."""
+        if feed := self._sets.get(user_id):
+            feed.celebrities.discard(author_id)
             feed.entries = {entry for entry in feed.entries if entry.author_id != author_id}
 
     async def drop(self, user_id: str) -> None:
@@ -225,3 +255,29 @@ class MemoryReactionCache:
             )
             for post_id in post_ids
         ]
+
+
+class MemoryShelf:
+    """Twin of RedisShelf, over the other twins."""
+
+    def __init__(
+        self, posts: MemoryPostCache, reactions: MemoryReactionCache, follows: MemoryFollowCache
+    ) -> None:
+        self._posts = posts
+        self._reactions = reactions
+        self._follows = follows
+
+    async def read(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown:
+        """Look all of it up."""
+        ids = [entry.post_id for entry in entries]
+        authors = [entry.author_id for entry in entries]
+        reactions = await self._reactions.get(ids, viewer_id)
+        following = await self._follows.following(viewer_id)
+        return Shown(
+            posts=await self._posts.get(ids),
+            people=await self._posts.get(authors),
+            counts=[counts for counts, _, _ in reactions],
+            liked=[counts is not None and liked for counts, liked, _ in reactions],
+            clicks=[click for _, _, click in reactions],
+            follows=None if following is None else [author in following for author in authors],
+        )

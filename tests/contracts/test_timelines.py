@@ -1,5 +1,7 @@
 """What Timelines promises, by its twin and by the real server."""
 
+import time
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -201,6 +203,81 @@ async def test_a_thousand_posts_in_one_millisecond_are_paged(stores: Stores, use
     assert await walk(timelines, user, 20) == content[::-1]
 
 
+async def test_a_celebrity_is_marked_in_feeds_that_exist(timelines: Timelines, user: str) -> None:
+    building, cold = fresh_id("u_"), fresh_id("u_")
+    await build(timelines, user, [])
+    token = await timelines.begin_build(building)
+    for author in (AUTHORS[2], AUTHORS[1], AUTHORS[2]):
+        await timelines.mark_celebrity(author, [user, cold, building])
+    assert not await timelines.exists(cold)
+    assert await timelines.finish_build(building, token, [entry(1)], [AUTHORS[0], AUTHORS[1]])
+    first, second = await timelines.pages([user, building], None, 10)
+    assert first is not None
+    assert second is not None
+    assert (first.entries, second.entries) == ([], [entry(1)])
+    assert list(first.celebrities) == AUTHORS[1:]
+    assert list(second.celebrities) == AUTHORS
+
+
+async def test_a_removed_author_is_pulled_no_more(timelines: Timelines, user: str) -> None:
+    token = await timelines.begin_build(user)
+    await timelines.finish_build(user, token, entries(2), AUTHORS[:2])
+    await timelines.remove_author(user, AUTHORS[0])
+    page = await timelines.page(user, None, 10)
+    assert page is not None
+    assert (page.entries, list(page.celebrities)) == ([], AUTHORS[1:2])
+    await timelines.remove_author(fresh_id("u_"), AUTHORS[0])
+
+
+async def test_marks_are_no_entries_and_are_never_trimmed(timelines: Timelines, user: str) -> None:
+    token = await timelines.begin_build(user)
+    many = sorted(fresh_id("u_") for _ in range(FEED.cap + FEED.trim_slack))
+    await timelines.finish_build(user, token, [], many)
+    full = entries(FEED.cap + FEED.trim_slack)
+    for each in full:
+        await timelines.push(each, [user])
+    page = await timelines.page(user, None, 100)
+    assert page is not None
+    assert (page.entries, page.floor, list(page.celebrities)) == (full, None, many)
+    await timelines.push(entry(1000, 1000), [user])
+    page = await timelines.page(user, None, 100)
+    assert page is not None
+    assert len(page.entries) == FEED.cap
+    assert list(page.celebrities) == many
+
+
+async def test_several_pages_are_read_at_once(timelines: Timelines, user: str) -> None:
+    other, cold, many = fresh_id("u_"), fresh_id("u_"), entries(FEED.cap)
+    await build(timelines, user, many)
+    await build(timelines, other, [entry(3, number) for number in range(20)])
+    for before in (None, place(entry(3, 3))):
+        batch = await timelines.pages([user, cold, other], before, 7)
+        alone = [await timelines.page(each, before, 7) for each in (user, cold, other)]
+        assert [page and page.entries for page in batch] == [
+            page and page.entries for page in alone
+        ]
+        assert [page and page.floor for page in batch] == [page and page.floor for page in alone]
+    assert await timelines.pages([], None, 7) == []
+
+
+async def test_a_feed_tells_when_it_was_built(timelines: Timelines, user: str) -> None:
+    token = await timelines.begin_build(user)
+    before = time.time_ns() // 1_000_000
+    await timelines.finish_build(user, token, [])
+    after = time.time_ns() // 1_000_000
+    page = await timelines.page(user, None, 1)
+    assert page is not None
+    assert before <= page.built_at <= after
+
+
+async def test_entries_are_removed(timelines: Timelines, user: str) -> None:
+    await build(timelines, user, entries(5))
+    await timelines.remove(user, [entry(1, 1), entry(3, 3), entry(9, 9)])
+    await timelines.remove(user, [])
+    await timelines.remove(fresh_id("u_"), entries(1))
+    assert await read(timelines, user) == [entry(4, 4), entry(2, 2), entry(0, 0)]
+
+
 def some(number: int) -> FeedEntry:
     """Three posts a millisecond, by three authors."""
     return entry(number // 3, number, number % 3)
@@ -213,6 +290,8 @@ OPERATIONS = st.lists(
         st.tuples(st.just("finish"), st.integers(0, 40), st.integers(0, 25)),
         st.tuples(st.just("add"), st.integers(0, 40), st.integers(0, 25)),
         st.tuples(st.just("remove"), st.integers(0, 2)),
+        st.tuples(st.just("take"), st.integers(0, 60), st.integers(0, 10)),
+        st.tuples(st.just("mark"), st.integers(0, 2)),
         st.tuples(st.just("drop")),
     ),
     max_size=30,
@@ -235,24 +314,34 @@ async def _run(timelines: Timelines, user: str, operations: list[tuple[object, .
     token = ""
     observed: list[object] = []
     for name, *args in operations:
-        numbers = [int(str(arg)) for arg in args]
-        if name == "push":
-            await timelines.push(some(numbers[0]), [user])
-        elif name == "begin":
+        first, length, *_ = [*(int(str(arg)) for arg in args), 0, 0]
+        batch = [some(first + step) for step in range(length)]
+        if name == "begin":
             token = await timelines.begin_build(user)
         elif name == "finish":
-            batch = [some(numbers[0] + step) for step in range(numbers[1])]
             observed.append(await timelines.finish_build(user, token, batch))
-        elif name == "add":
-            batch = [some(numbers[0] + step) for step in range(numbers[1])]
-            await timelines.add_entries(user, batch)
-        elif name == "remove":
-            await timelines.remove_author(user, AUTHORS[numbers[0]])
         else:
-            await timelines.drop(user)
+            await _change(timelines, user, str(name), first, batch)
         page = await timelines.page(user, None, 100)
-        observed.append(page and (page.entries, page.floor))
+        observed.append(page and (page.entries, page.floor, list(page.celebrities)))
     return observed
+
+
+async def _change(
+    timelines: Timelines, user: str, name: str, number: int, batch: list[FeedEntry]
+) -> None:
+    if name == "push":
+        await timelines.push(some(number), [user])
+    elif name == "add":
+        await timelines.add_entries(user, batch)
+    elif name == "remove":
+        await timelines.remove_author(user, AUTHORS[number])
+    elif name == "take":
+        await timelines.remove(user, batch)
+    elif name == "mark":
+        await timelines.mark_celebrity(AUTHORS[number], [user])
+    else:
+        await timelines.drop(user)
 
 
 async def test_reads_renew_a_feeds_life_and_writes_do_not(stores: Stores, user: str) -> None:

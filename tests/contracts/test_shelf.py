@@ -1,0 +1,106 @@
+"""What Shelf promises, by its twin and by the real server: a page as the caches know it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from domain.entities import Counts, FeedEntry
+from domain.ports.feeds import PostCache, Shelf, Shown
+from domain.ports.graph import FollowCache
+from domain.ports.reactions import ReactionCache
+from stores.memory.redis import (
+    MemoryFollowCache,
+    MemoryPostCache,
+    MemoryReactionCache,
+    MemoryShelf,
+)
+from tests.fresh import fresh_id
+
+if TYPE_CHECKING:
+    from stores.connect import Stores
+
+
+@dataclass(frozen=True)
+class Caches:
+    """A shelf and the caches that fill it."""
+
+    shelf: Shelf
+    posts: PostCache
+    reactions: ReactionCache
+    follows: FollowCache
+
+
+@pytest.fixture(params=["memory", "redis"])
+def caches(request: pytest.FixtureRequest) -> Caches:
+    if request.param == "memory":
+        posts, reactions, follows = MemoryPostCache(), MemoryReactionCache(), MemoryFollowCache()
+        return Caches(MemoryShelf(posts, reactions, follows), posts, reactions, follows)
+    stores: Stores = request.getfixturevalue("stores")
+    return Caches(stores.shelf, stores.post_cache, stores.reaction_cache, stores.follow_cache)
+
+
+@pytest.fixture
+def viewer() -> str:
+    return fresh_id("u_")
+
+
+def fresh_entries(count: int) -> list[FeedEntry]:
+    return [FeedEntry(number, fresh_id("ph_"), fresh_id("u_")) for number in range(count)]
+
+
+async def test_nothing_is_known_of_what_is_cold(caches: Caches, viewer: str) -> None:
+    nothing = Shown([None], [None], [None], [False], [None], None)
+    assert await caches.shelf.read(fresh_entries(1), viewer) == nothing
+
+
+@pytest.mark.parametrize("warm", [False, True])
+async def test_a_page_without_entries_shows_nothing(
+    caches: Caches, viewer: str, warm: bool
+) -> None:
+    if warm:
+        await follow(caches, viewer, [])
+    shown = await caches.shelf.read([], viewer)
+    assert shown == Shown([], [], [], [], [], [] if warm else None)
+
+
+async def test_a_warm_page_shows_everything(caches: Caches, viewer: str) -> None:
+    page = fresh_entries(3)
+    first, second, third = page
+    await caches.posts.put({first.post_id: b"{1}", second.post_id: b"\r\n$-1\r\n" * 9999})
+    await caches.posts.replace({third.post_id: b""})
+    await caches.posts.put({first.author_id: b"{u}", third.author_id: b"{w}"})
+    await caches.reactions.warm({first.post_id: (Counts(1, 2), [viewer])})
+    await caches.reactions.warm({third.post_id: (Counts(7), [])})
+    await caches.reactions.note_click(second.post_id, viewer, fresh_id(), liked=True)
+    await caches.reactions.note_click(third.post_id, viewer, fresh_id(), liked=False)
+    await follow(caches, viewer, [second.author_id])
+    assert await caches.shelf.read(page, viewer) == Shown(
+        posts=[b"{1}", b"\r\n$-1\r\n" * 9999, b""],
+        people=[b"{u}", None, b"{w}"],
+        counts=[Counts(1, 2), None, Counts(7)],
+        liked=[True, False, False],
+        clicks=[None, True, False],
+        follows=[False, True, False],
+    )
+
+
+async def test_likes_of_a_cold_set_are_not_told(caches: Caches, viewer: str) -> None:
+    (post,) = fresh_entries(1)
+    await caches.reactions.put_counts(post.post_id, Counts(3))
+    shown = await caches.shelf.read([post], viewer)
+    assert (shown.counts, shown.liked) == ([None], [False])
+
+
+async def test_entries_of_one_author_share_what_is_theirs(caches: Caches, viewer: str) -> None:
+    author = fresh_id("u_")
+    page = [FeedEntry(number, fresh_id("ph_"), author) for number in range(3)]
+    await caches.posts.put({author: b"{}"})
+    await follow(caches, viewer, [author])
+    shown = await caches.shelf.read(page, viewer)
+    assert (shown.people, shown.follows) == ([b"{}"] * 3, [True] * 3)
+
+
+async def follow(caches: Caches, viewer: str, followees: list[str]) -> None:
+    token = await caches.follows.following_token(viewer)
+    await caches.follows.put_following(viewer, followees, token)
