@@ -2,7 +2,8 @@
 
 Faust reads and owns offsets and tables; `runtime` decides what becomes of each record. The worker
 is crash-only: whatever goes wrong ends the process at once with exit code 1, the offset unmoved,
-and the supervisor starts it again. SIGTERM finishes and commits what is in hand and ends with 0.
+and the supervisor starts it again; only a flood of dead letters stops it until somebody looks.
+SIGTERM finishes and commits what is in hand and ends with 0.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from domain.settings import Settings, SettingsError, load
 from stores.connect import Stores
 from streams.faust_app import DurableTables, RawBytes, make_app
 from streams.runtime import logs
+from streams.runtime.flood import EXIT_CODE, Flooded
 from streams.runtime.health import Heartbeat
 from streams.runtime.lanes import DEPTH, Lanes, lane_of
 from streams.runtime.metrics import StageMetrics, forget_process
@@ -161,7 +163,7 @@ class Worker:
 def die(error: BaseException) -> NoReturn:
     """End the process at once: nothing that was not acknowledged is lost by that."""
     log.critical("worker.died", exc_info=error)
-    _leave(1)
+    _leave(EXIT_CODE if isinstance(error, Flooded) else 1)
 
 
 def _die_with(task: asyncio.Task[None]) -> None:

@@ -17,6 +17,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from domain.settings import ROOT
 from ops.errors import Refused
 from ops.servers.program import Program, RunDir
+from streams.runtime.flood import EXIT_CODE
 
 _LAUNCH = Path(__file__).parent / "launch.py"
 _START_LIMIT_S = 15.0
@@ -71,7 +72,8 @@ def _section(run: RunDir, program: Program) -> str:
 command={_plain(shlex.join(launch))}
 directory={_plain(program.cwd)}
 autostart=false
-autorestart=true
+autorestart=unexpected
+exitcodes={EXIT_CODE}
 startsecs={_STEADY_S}
 startretries={_RETRIES}
 stopsignal={program.stop_signal}

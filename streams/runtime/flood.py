@@ -5,6 +5,8 @@ from collections import deque
 WINDOW_MS = 60_000
 ENOUGH = 100
 SHARE = 0.5
+EXIT_CODE = 86
+"""Of a worker that stopped for a flood: the supervisor leaves it stopped, until `photofeed up`."""
 
 
 class Flooded(Exception):

@@ -14,6 +14,7 @@ from ops.servers import launch, leftovers
 from ops.servers.program import Program, RunDir
 from ops.servers.supervisor import State, Supervisor, config
 from ops.status import Row, is_good
+from streams.runtime.flood import EXIT_CODE
 
 LIMIT_S = 20.0
 
@@ -126,6 +127,23 @@ def test_a_killed_program_comes_back(run: RunDir) -> None:
     assert first
     os.kill(first, signal.SIGKILL)
     _until(lambda: _pid(run) not in {None, first})
+
+
+def test_a_worker_that_stopped_for_a_flood_stays_stopped_until_it_is_started(run: RunDir) -> None:
+    # Longer than the supervisor's ten seconds: what ends sooner has failed to start.
+    script = f"import time, sys; time.sleep(10.5); sys.exit({EXIT_CODE})"
+    supervisor = _start(run, Program("w", (sys.executable, "-c", script), run.path, lambda: True))
+    first = _pid(run, "w")
+
+    def state() -> str:
+        found = supervisor.state("w")
+        return found.state if found else ""
+
+    _until(lambda: state() == "EXITED")
+    time.sleep(2)  # longer than the supervisor takes to start anything again
+    assert (state(), _pid(run, "w")) == ("EXITED", first)
+    supervisor.run("w")
+    _until(lambda: _pid(run, "w") != first)
 
 
 def test_a_second_start_changes_nothing(run: RunDir) -> None:
