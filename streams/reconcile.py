@@ -8,7 +8,7 @@ its URLs have run out. Only an accepted `complete` ever publishes.
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -38,6 +38,7 @@ _SETTLED_MINUTES = 2
 """A minute this far back gets no new uploads, whatever the ids' clocks do."""
 _BEAT_S = 1.0
 _AWAY_S = 5.0
+_ENOUGH_FAILED = 3
 _REJECTING = {Step.EXPIRE: uploads.EXPIRED, Step.GIVE_UP: uploads.NEVER_PROCESSED}
 _log = structlog.get_logger()
 
@@ -75,7 +76,7 @@ class Reconciler:
     _processing: dict[str, Patience] = field(default_factory=dict)
 
     async def round(self) -> None:
-        """Look once. Raises Transient when a server is away; the next round begins again."""
+        """Look once. Raises Transient when a server seems away; the next round begins again."""
         now = self.clock()
         minute = now // _MINUTE_MS
         first = max(self._newest, minute - _LOOK_BACK_MINUTES)
@@ -85,8 +86,7 @@ class Reconciler:
         self._minutes = {m for m in self._minutes if m in found or m > minute - _SETTLED_MINUTES}
         opened = [each for m in sorted(found) for each in found[m]]
         rows = await self.photos.get_many([each.photo_id for each in opened])
-        for each in opened:
-            await self._look(each, rows.get(each.photo_id), now)
+        await self._look_at_all(opened, rows, now)
         self._processing = {
             photo_id: patience
             for photo_id, patience in self._processing.items()
@@ -94,6 +94,20 @@ class Reconciler:
         }
         await self.multiparts.abort_older(now - self.limits.multipart_ttl_s * 1000)
         self.ready = True
+
+    async def _look_at_all(
+        self, opened: Sequence[OpenUpload], rows: Mapping[str, Photo], now: int
+    ) -> None:
+        """One that fails doesn't hold up the rest; when several do, a server is away."""
+        failed = 0
+        for each in opened:
+            try:
+                await self._look(each, rows.get(each.photo_id), now)
+            except Transient as error:
+                failed += 1
+                _log.warning("upload.unsettled", photo_id=each.photo_id, error=str(error))
+                if failed == _ENOUGH_FAILED:
+                    raise
 
     async def _look(self, upload: OpenUpload, photo: Photo | None, now: int) -> None:
         step = self._next_step(upload, photo, now)

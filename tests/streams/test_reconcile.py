@@ -9,6 +9,7 @@ import pytest
 
 from domain import uploads
 from domain.entities import Photo, PhotoStatus
+from domain.errors import Transient
 from domain.ids import EPOCH_MS, compose, spell
 from domain.moderation import BLOCKED
 from domain.settings import Uploads
@@ -16,7 +17,7 @@ from domain.uploads import OpenUpload, Step
 from schemas.events import Event, PhotoRejected, UploadCompleted
 from stores.memory.cassandra import MemoryPhotos
 from stores.memory.open_uploads import MemoryMultiparts, MemoryOpenUploads
-from stores.memory.s3 import MemoryObjects
+from stores.memory.s3 import MemoryObject, MemoryObjects
 from streams.reconcile import Reconciler
 from tests.streams.dying_ports import Dying, Killed
 from topics.topic import Topic
@@ -285,3 +286,23 @@ async def test_two_reconcilers_side_by_side_say_the_same() -> None:
     await asyncio.gather(first.round(), scene.reconciler.round())
     assert len({event.event_id for event in scene.log.events}) == 1
     assert (await scene.row()).reason == uploads.EXPIRED
+
+
+async def test_one_object_that_never_answers_holds_up_no_other_upload() -> None:
+    scene = Scene()
+    other = replace(scene.photo, photo_id="ph_" + spell(compose(START, 1, 3)), object_key="u/other")
+    for photo in (scene.photo, other):
+        await scene.opened.add(OpenUpload(photo.photo_id, None))
+        await scene.photos.add(photo)
+        await scene.objects.put(LIMITS.bucket, photo.object_key, b"bytes", "image/jpeg")
+        await scene.photos.mark_processing(photo)
+    answering = scene.objects.head
+
+    async def head(bucket: str, key: str) -> MemoryObject | None:
+        if key == scene.photo.object_key:
+            raise Transient("always 503")
+        return await answering(bucket, key)
+
+    scene.objects.head = head  # type: ignore[method-assign] # one object that can't be read
+    await scene.minutes(2)
+    assert {event.photo_id for event in scene.log.of(UploadCompleted)} == {other.photo_id}
