@@ -1,23 +1,23 @@
 """Reading on while a store is away: the answer gets poorer and says so, it never fails."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
+from api.breakers import Breakers
 from domain.errors import Transient
+from domain.settings import Degradation
 
 P = ParamSpec("P")
 T = TypeVar("T")
 D = TypeVar("D")
 
-STORE_LIMIT_S = 2.0
-
 
 class BestEffort:
     """One answer's dealings with its stores: who failed once isn't asked again."""
 
-    def __init__(self) -> None:
+    def __init__(self, breakers: Breakers | None = None) -> None:
         self.away: set[str] = set()
+        self._breakers = breakers or Breakers(Degradation())
 
     @property
     def whole(self) -> bool:
@@ -27,15 +27,15 @@ class BestEffort:
     def ask(
         self, store: str, default: D, call: Callable[P, Awaitable[T]]
     ) -> Callable[P, Awaitable[T | D]]:
-        """`call`, giving `default` when the store fails, or doesn't answer within the limit."""
+        """`call`, giving `default` when the store fails, is late, or isn't asked for a while."""
+        breaker = self._breakers[store]
 
         async def asked(*args: P.args, **kwargs: P.kwargs) -> T | D:
             if store in self.away:
                 return default
             try:
-                async with asyncio.timeout(STORE_LIMIT_S):
-                    return await call(*args, **kwargs)
-            except (Transient, TimeoutError):
+                return await breaker.run(call, *args, **kwargs)
+            except Transient:
                 self.away.add(store)
                 return default
 

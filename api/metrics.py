@@ -15,6 +15,19 @@ DURATION = Histogram(
 )
 IN_FLIGHT = Gauge("http_requests_in_flight", "Calls being answered.", multiprocess_mode="livesum")
 REFUSED = Counter("http_calls_refused_total", "Calls refused by a limit.", ("limit",))
+BREAKER_STATE = Gauge(
+    "store_breaker_state",
+    "0: the store is asked, 1: one call finds out, 2: it isn't asked.",
+    ("store",),
+    multiprocess_mode="livemax",
+)
+BREAKER_OPENED = Counter("store_breaker_opened_total", "Stores given up for a while.", ("store",))
+FEED_PAGES = Counter(
+    "feed_pages_total",
+    "Pages of home feeds, by what they can be trusted for and where they come from.",
+    ("completeness", "source"),
+)
+FEED_SHED = Counter("feed_reads_shed_total", "Feed reads beyond those that may be under way.")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -96,6 +96,10 @@ class Feed(_Frozen):
     post_ttl_s: int = Field(3600, ge=1)
     chunk_followers: int = Field(1000, ge=1)
     celebrity_threshold: int = Field(10_000, ge=1)
+    builds_at_once: int = Field(8, ge=1, description="cold sets built by one API process; more wait")
+    pull_heads_s: float = Field(
+        1.0, ge=0, description="how long an API process keeps the newest of a pulled author's posts"
+    )
 
 
 class Redis(_Frozen):
@@ -105,6 +109,18 @@ class Redis(_Frozen):
         (), description="host:port of some nodes of a Redis Cluster; none: the stack's own server"
     )
     replica_url: str | None = Field(None, description="read from there while the primary is away")
+
+
+class Degradation(_Frozen):
+    """How reads go on while a store is away (seed section 10)."""
+
+    failures: int = Field(5, ge=1, description="time-outs in a row; then the store isn't asked")
+    pause_s: float = Field(2.0, gt=0, description="then one reader asks again; ± a quarter")
+    kept_page_s: float = Field(60.0, ge=0, le=60, description="the life of a last good page")
+    kept_pages_bytes: int = Field(32 * 1024 * 1024, ge=0, description="of one API process")
+    direct_reads: int = Field(4, ge=1, description="past an absent cache at once, a process")
+    direct_budget_s: float = Field(1.0, gt=0, description="of one such read")
+    reads_in_flight: int = Field(256, ge=1, description="of feeds, a process; more are refused")
 
 
 class Uploads(_Frozen):
@@ -216,6 +232,7 @@ class Settings(BaseSettings):
     retries: Retries = Retries()
     feed: Feed = Feed()
     redis: Redis = Redis()
+    degradation: Degradation = Degradation()
     uploads: Uploads = Uploads()
     decoder: Decoder = Decoder()
     duplicates: Duplicates = Duplicates()

@@ -266,7 +266,7 @@ async def test_no_absent_store_fails_a_read(stores: tuple[str, ...], *, warm: bo
 
 
 async def test_a_store_that_hangs_is_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.best_effort.STORE_LIMIT_S", 0.02)
+    monkeypatch.setattr("api.breakers.STORE_LIMIT_S", 0.02)
     life, viewer = await scene(5)
 
     async def hang(*_: object) -> None:
