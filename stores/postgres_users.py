@@ -51,6 +51,14 @@ class PostgresUsers:
         )
         return {user.user_id: user for user in found}
 
+    async def ids_after(self, user_id: str, limit: int) -> list[str]:
+        """Everyone's ids in order, strictly after one ("" is the start)."""
+        found = await self._pool.tuples(
+            "SELECT user_id FROM users WHERE user_id > %s ORDER BY 1 LIMIT %s",
+            (user_id, limit),
+        )
+        return [each for (each,) in found]
+
     async def by_name(self, username: str) -> tuple[User, str] | None:
         """Profile and password hash by username, case-insensitively."""
         found = await self._pool.tuples(

@@ -20,6 +20,9 @@ class Users(Protocol):
     async def get_many(self, user_ids: Sequence[str]) -> dict[str, User]:
         """Those of `user_ids` that exist."""
 
+    async def ids_after(self, user_id: str, limit: int) -> list[str]:
+        """Everyone's ids in order, strictly after one ("" is the start): for operators."""
+
     async def by_name(self, username: str) -> tuple[User, str] | None:
         """Profile and password hash by username, case-insensitively."""
 

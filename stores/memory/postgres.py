@@ -37,6 +37,10 @@ class MemoryUsers:
         """Those of `user_ids` that exist."""
         return {each: self._users[each] for each in user_ids if each in self._users}
 
+    async def ids_after(self, user_id: str, limit: int) -> list[str]:
+        """Everyone's ids in order, strictly after one."""
+        return sorted(each for each in self._users if each > user_id)[:limit]
+
     async def by_name(self, username: str) -> tuple[User, str] | None:
         """Profile and password hash by username, case-insensitively."""
         for user in self._users.values():

@@ -59,3 +59,14 @@ async def test_an_update_changes_only_what_is_given(users: Users) -> None:
     assert pictured == replace(ann, display_name="Ann", bio="", avatar_photo_id="ph_x")
     assert await users.get(ann.user_id) == pictured
     assert await users.update(fresh_id("u_"), bio="x") is None
+
+
+async def test_everyone_is_listed_in_order_a_few_at_a_time(users: Users) -> None:
+    before = fresh_id("u_")
+    made = [person() for _ in range(5)]
+    for each in reversed(made):
+        await users.add(each, "hash")
+    ids = sorted(each.user_id for each in made)
+    assert await users.ids_after(before, 3) == ids[:3]
+    assert await users.ids_after(ids[2], 3) == ids[3:]
+    assert await users.ids_after(ids[-1], 3) == []
