@@ -26,7 +26,7 @@ from PIL import Image, ImageCms, ImageOps
 from domain import renditions as r
 from ops.photos import photographs
 from ops.photos.fetch import cache_folder
-from stores.decoder_pool import DecoderPool, PoolLimits
+from stores.decoder.pool import DecoderPool, PoolLimits
 from tests.ssim import ssim
 
 PEERS: Final = Path(__file__).parent / "peers"

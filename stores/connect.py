@@ -284,7 +284,7 @@ class Stores:
     @cached_property
     def decoder(self) -> "Decoder":
         """The sandboxed image decoder."""
-        from stores.decoder_pool import DecoderPool, PoolLimits
+        from stores.decoder.pool import DecoderPool, PoolLimits
 
         wanted = self.settings.decoder
         pool = DecoderPool(

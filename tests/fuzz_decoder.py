@@ -14,8 +14,8 @@ import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore] # 
 with atheris.instrument_imports(include=["PIL", "pillow_heif", "domain", "stores"]):
     from domain.image_bytes import sniff
     from domain.renditions import Rejected
-    from stores.decoder_child import warm_up
-    from stores.pillow_decoder import render
+    from stores.decoder.child import warm_up
+    from stores.decoder.pillow import render
 from tests.hostile import good_files
 
 

@@ -19,7 +19,7 @@ from ops.blocklist import parsed
 from ops.demo.client import Client
 from ops.errors import Refused
 from stores.connect import Stores
-from stores.pillow_decoder import render
+from stores.decoder.pillow import render
 from tests.fresh import fresh_id
 from tests.ops.cli import Answer, assert_one_line, photofeed
 from tests.waiting import until

@@ -22,11 +22,10 @@ from PIL import Image
 from domain.errors import Transient
 from domain.renditions import Rejected
 from ops.photos import photographs
-from stores import decoder_process, landlock, pillow_decoder
-from stores import decoder_wire as wire
-from stores.decoder_pool import DecoderError, DecoderPool, PoolLimits
-from stores.decoder_watch import Watch
-from stores.sandbox import Limits
+from stores.decoder import landlock, pillow, process, wire
+from stores.decoder.pool import DecoderError, DecoderPool, PoolLimits
+from stores.decoder.sandbox import Limits
+from stores.decoder.watch import Watch
 
 ROOT = Path(__file__).parents[2]
 PATHS = {photo.name: path for photo, path in photographs().items()}
@@ -63,7 +62,7 @@ def command(pid: int) -> bytes:
 
 
 def zygotes(pid: int) -> list[int]:
-    return [child for child in children(pid) if b"stores.decoder_child" in command(child)]
+    return [child for child in children(pid) if b"stores.decoder.child" in command(child)]
 
 
 def workers() -> list[int]:
@@ -112,7 +111,7 @@ def status(pid: int) -> dict[str, str]:
 
 async def test_the_pool_gives_what_the_image_work_gives(pool: DecoderPool) -> None:
     rendered = await pool.render(JPEG, "image/jpeg", (0.2, 0.8))
-    plain = pillow_decoder.render(io.BytesIO(JPEG), "image/jpeg", (0.2, 0.8))
+    plain = pillow.render(io.BytesIO(JPEG), "image/jpeg", (0.2, 0.8))
     assert rendered.variants == plain.variants
     assert (rendered.width, rendered.height, rendered.placeholder) == (
         plain.width,
@@ -347,8 +346,8 @@ async def test_a_decoder_inherits_no_descriptor_and_no_secret(
 
 _FORBIDDEN = """
 import ctypes, os, resource, signal, socket, sys
-from stores import seccomp
-from stores.sandbox import Limits, lock_down
+from stores.decoder import seccomp
+from stores.decoder.sandbox import Limits, lock_down
 
 inherited = socket.socket()  # was open before: only what it may do is left to refuse
 victim = int(sys.argv[2])
@@ -427,8 +426,8 @@ def test_without_the_call_filter_landlock_still_refuses() -> None:
 async def test_without_a_protection_nothing_is_decoded(
     missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weak = f"from stores import landlock, seccomp; {missing} = lambda: 0"
-    monkeypatch.setattr(decoder_process, "PROGRAM", ("-c", _WEAK.format(weak)))
+    weak = f"from stores.decoder import landlock, seccomp; {missing} = lambda: 0"
+    monkeypatch.setattr(process, "PROGRAM", ("-c", _WEAK.format(weak)))
     async with pool_of() as pool:
         with pytest.raises(DecoderError, match="REQUIRE_ISOLATION"):
             await pool.render(JPEG, "image/jpeg", None)
@@ -439,9 +438,9 @@ async def test_without_a_protection_nothing_is_decoded(
 _WEAK = """
 import sys, msgspec
 {}
-from stores.decoder_child import main
-from stores.decoder_watch import Watch
-from stores.sandbox import Limits
+from stores.decoder.child import main
+from stores.decoder.watch import Watch
+from stores.decoder.sandbox import Limits
 main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Limits))
 """
 
@@ -458,7 +457,7 @@ async def test_closing_leaves_no_process() -> None:
 _ORPHANS = """
 import asyncio, sys
 from pathlib import Path
-from stores.decoder_pool import DecoderPool
+from stores.decoder.pool import DecoderPool
 
 async def main():
     pool = DecoderPool()

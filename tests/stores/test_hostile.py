@@ -19,8 +19,8 @@ from PIL import Image
 
 from domain.image_bytes import sniff
 from domain.renditions import Rejected, RejectionReason, Rendered
-from stores.decoder_pool import DecoderPool, PoolLimits
-from stores.sandbox import Limits
+from stores.decoder.pool import DecoderPool, PoolLimits
+from stores.decoder.sandbox import Limits
 from tests.hostile import SECRET, corpus, damaged, good_files
 
 LIMIT_S = 10.0
@@ -85,7 +85,7 @@ def decoders() -> list[psutil.Process]:
     return [
         each
         for zygote in own
-        if "stores.decoder_child" in zygote.cmdline()
+        if "stores.decoder.child" in zygote.cmdline()
         for each in zygote.children()
     ]
 

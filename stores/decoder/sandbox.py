@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from stores import landlock, seccomp
+from stores.decoder import landlock, seccomp
 
 _CLONE_NEWNET: Final = 0x40000000
 _CLONE_NEWUSER: Final = 0x10000000

@@ -1,6 +1,6 @@
 """Child side of the decoder: a zygote with everything imported, and the workers it forks.
 
-`python -m stores.decoder_child FD` is the zygote. On FD (a sequenced-packet socket) it is sent one
+`python -m stores.decoder.child FD` is the zygote. On FD (a sequenced-packet socket) it is sent one
 end of a stream socket for each worker that is wanted. Over that stream the parent sees, in frames:
 the worker's process descriptor, `Ready` (once it is locked down), an answer to each job, and at the
 end `Exited` (from the zygote, which reaps). Nobody outlives the parent: the zygote leaves at the
@@ -21,9 +21,9 @@ import msgspec
 from PIL import Image
 
 from domain.renditions import Rejected
-from stores import decoder_wire as wire
-from stores.pillow_decoder import render
-from stores.sandbox import Limits, limit_cpu, lock_down
+from stores.decoder import wire
+from stores.decoder.pillow import render
+from stores.decoder.sandbox import Limits, limit_cpu, lock_down
 
 _WARM_UP = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF")
 _STREAM = 3

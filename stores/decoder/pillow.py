@@ -1,6 +1,6 @@
 """The image work itself, by Pillow: one upload in, three JPEGs and a placeholder out.
 
-Runs in a sandboxed child process (stores/decoder_child.py) and nowhere else in production.
+Runs in a sandboxed child process (stores/decoder/child.py) and nowhere else in production.
 The order of steps is what makes it cheap: JPEG is shrunk while it is decoded, anything else right
 after, and colour conversion, orientation and encoding see only the small picture.
 """
@@ -20,7 +20,7 @@ from domain.image_bytes import is_cut_short, same_family, sniff
 from domain.phash import pdq
 from domain.renditions import Focus, Rejected, Size, Variant
 from domain.thumbhash import thumbhash
-from stores import nclx
+from stores.decoder import nclx
 
 Image.MAX_IMAGE_PIXELS = None  # counted here, before decoding, and refused rather than warned of
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1

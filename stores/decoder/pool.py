@@ -21,9 +21,9 @@ import structlog
 
 from domain.errors import Transient
 from domain.renditions import Focus, Rejected, Rendered
-from stores.decoder_process import Crashed, Worker, Zygote
-from stores.decoder_wire import Job
-from stores.sandbox import Limits
+from stores.decoder.process import Crashed, Worker, Zygote
+from stores.decoder.sandbox import Limits
+from stores.decoder.wire import Job
 
 _SPOILING: Final = frozenset({"decode_memory", "decode_timeout"})
 """After these a process is not used again."""

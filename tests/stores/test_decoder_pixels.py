@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageOps
 from domain.image_bytes import plain_jpeg_size
 from domain.renditions import Rejected
 from ops.photos import photographs
-from stores.pillow_decoder import Picture, _open_shrunk, render
+from stores.decoder.pillow import Picture, _open_shrunk, render
 from tests.ssim import ssim
 
 pillow_heif.register_heif_opener()

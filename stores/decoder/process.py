@@ -18,13 +18,13 @@ from domain import renditions as r
 from domain.errors import Transient
 from domain.image_bytes import plain_jpeg_size
 from domain.renditions import Rejected, Rendered, Size, Variant
-from stores import decoder_wire as wire
-from stores.decoder_watch import Watch
-from stores.sandbox import Limits
+from stores.decoder import wire
+from stores.decoder.sandbox import Limits
+from stores.decoder.watch import Watch
 
-PROGRAM = ("-m", "stores.decoder_child")
+PROGRAM = ("-m", "stores.decoder.child")
 """What the interpreter runs as a zygote."""
-_ROOT: Final = Path(__file__).resolve().parents[1]
+_ROOT: Final = Path(__file__).resolve().parents[2]
 _START_LIMIT_S: Final = 30.0
 _STOP_LIMIT_S: Final = 10.0
 _MAX_VARIANT_BYTES: Final = 4 << 20

@@ -1,0 +1,1 @@
+"""The sandboxed image decoder: a pool of locked-down processes (I9)."""
