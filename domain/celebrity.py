@@ -7,6 +7,8 @@ version stays, so a count derived from the states is exact.
 from collections import Counter
 from collections.abc import Iterable
 
+from domain.entities import Delivery
+
 EdgeState = tuple[int, bool]
 """(version, following) of a follower → followee edge."""
 
@@ -24,6 +26,11 @@ def step(before: EdgeState | None, after: EdgeState) -> int:
 def totals(edges: Iterable[tuple[str, EdgeState]]) -> Counter[str]:
     """Present followers of each followee, from (followee, state) of every edge."""
     return Counter(followee for followee, (_, following) in edges if following)
+
+
+def delivery(followers: int, threshold: int) -> Delivery:
+    """How the next post of an author without the flag is delivered."""
+    return Delivery.PULL if is_celebrity(followers, threshold) else Delivery.PUSH
 
 
 def is_celebrity(followers: int, threshold: int) -> bool:

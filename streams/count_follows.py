@@ -6,18 +6,15 @@ came between store and changelog; edges with versions can be applied twice, late
 and the counts stay exact (I6; seed section 10).
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from domain import celebrity
 from domain.celebrity import EdgeState
 from domain.ports.graph import Celebrities, FollowCache
 from schemas.events import FollowCreated, FollowDeleted
+from streams.delivery import CelebrityFlags, LiveThreshold
 from streams.runtime.stage import Emit, Tables
-
-THRESHOLD_AGE_S = 5.0
-"""How long the operators' live threshold is remembered."""
 
 
 class CountFollows:
@@ -32,18 +29,15 @@ class CountFollows:
         tables: Tables,
         cache: FollowCache,
         celebrities: Celebrities,
-        default_threshold: int,
-        monotonic: Callable[[], float] = time.monotonic,
+        threshold: LiveThreshold,
     ) -> None:
         self._edges = tables["edges"]
         self._counts = tables["follower_counts"]
         self._flags = tables["celebrities"]
         self._cache = cache
-        self._celebrities = celebrities
-        self._default = default_threshold
-        self._monotonic = monotonic
+        self._marks = CelebrityFlags(celebrities, cache)
+        self._threshold = threshold
         self._totals: Counter[str] = Counter()
-        self._known: tuple[float, int] | None = None
 
     def recovered(self) -> None:
         """Fold the totals anew from the edges this worker holds now."""
@@ -57,8 +51,10 @@ class CountFollows:
         followee = event.followee_id
         total = self._apply(event)
         await self._cache.put_follower_count(followee, total)
-        if celebrity.is_celebrity(total, await self._threshold()):
+        if celebrity.is_celebrity(total, await self._threshold.followers()):
             await self._flag(followee, total, event.occurred_at)
+        elif followee in self._flags:
+            await self._marks.is_set(followee)  # brings back a mirror that was lost with Redis
         return ()
 
     def _apply(self, event: FollowCreated | FollowDeleted) -> int:
@@ -79,15 +75,6 @@ class CountFollows:
         return None if state is None else (state[0], state[1])
 
     async def _flag(self, user_id: str, total: int, now: int) -> None:
-        """Durably first, then where readers look; the mirror spares later events both."""
-        if await self._cache.is_celebrity(user_id):
-            return
-        await self._celebrities.flag(user_id, total, now)
-        self._flags[user_id] = total
-        await self._cache.put_celebrity(user_id, flagged=True)
-
-    async def _threshold(self) -> int:
-        now = self._monotonic()
-        if self._known is None or now - self._known[0] > THRESHOLD_AGE_S:
-            self._known = (now, await self._celebrities.threshold() or self._default)
-        return self._known[1]
+        """The table is only told: what counts is in PostgreSQL."""
+        if await self._marks.set(user_id, total, now):
+            self._flags[user_id] = total

@@ -1,20 +1,61 @@
 """post.published → fanout.chunk*.
 
-Splits a post's delivery into ranges of follower ids, so that the writers share it evenly (seed
-section 5). Every post is pushed, a celebrity's too; pulling those at read time is not built yet.
-A post without followers has no chunks.
+Decides once how a post reaches its readers (seed sections 5 and 10), and splits the work into
+ranges of follower ids, so that the writers share it evenly.
+
+* Push: each range gets the post. A post without followers has no ranges.
+* Pull: readers fetch the author's posts, so there is nothing to write, but for the post it began
+  with: its ranges get the mark that makes readers look (docs/decisions/0013-push-or-pull.md).
+
+Nobody is missed by the marks. Pulling has begun (S, its commit) before the ranges are read (R). Who
+followed before R is in a range; who follows later is handled by `refill_feeds`, which looks for
+pulled authors after the follow, so after S. A feed that doesn't exist when its mark is written is
+built later, and the builder looks after S, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
+from domain.entities import Delivery, FanOut, FeedEntry
 from domain.ids import derived
-from domain.ports.graph import Follows
+from domain.ports.feeds import Timelines
+from domain.ports.graph import Celebrities, FollowCache, Follows
+from domain.ports.photos import Photos
+from domain.settings import Feed
 from schemas.events import FanoutChunk, PostPublished
+from streams.delivery import CelebrityFlags, Deliveries, LiveThreshold
+from streams.runtime.runner import now_ms
 from streams.runtime.stage import Emit
 from topics.catalog import FANOUT_CHUNK
 
 
-def chunk(post: PostPublished, number: int, bounds: tuple[str, str]) -> FanoutChunk:
+class FanOutStores(Protocol):
+    """The ports that a delivery is decided by and told to."""
+
+    @property
+    def photos(self) -> Photos:
+        """The rows, and the decisions on them."""
+
+    @property
+    def follows(self) -> Follows:
+        """Who is to get the post."""
+
+    @property
+    def celebrities(self) -> Celebrities:
+        """Flags, the threshold, and whose posts are pulled."""
+
+    @property
+    def follow_cache(self) -> FollowCache:
+        """The flags' mirror and the counts."""
+
+    @property
+    def pulls(self) -> Timelines:
+        """Authors' own newest posts."""
+
+
+def chunk(
+    post: PostPublished, number: int, bounds: tuple[str, str], *, mark: bool = False
+) -> FanoutChunk:
     """The event of one range (after_id, upto_id]; a retry makes the same one."""
     after_id, upto_id = bounds
     return FanoutChunk(
@@ -27,6 +68,7 @@ def chunk(post: PostPublished, number: int, bounds: tuple[str, str]) -> FanoutCh
         chunk_no=number,
         after_id=after_id,
         upto_id=upto_id,
+        mark=mark,
     )
 
 
@@ -37,11 +79,51 @@ class PlanFanOut:
     event brings the post, because the post's row is older (see `refill_feeds`).
     """
 
-    def __init__(self, follows: Follows, chunk_followers: int) -> None:
-        self._follows = follows
-        self._size = chunk_followers
+    def __init__(self, stores: FanOutStores, feed: Feed, clock: Callable[[], int] = now_ms) -> None:
+        self._stores = stores
+        self._deliveries = Deliveries(
+            CelebrityFlags(stores.celebrities, stores.follow_cache),
+            LiveThreshold(stores.celebrities, feed.celebrity_threshold),
+            stores.follows,
+            stores.follow_cache,
+        )
+        self._size = feed.chunk_followers
+        self._clock = clock
 
     async def __call__(self, event: PostPublished) -> Sequence[Emit]:
-        """One chunk a range of followers. Raises StoreAway, Transient."""
-        bounds = [b async for b in self._follows.chunk_bounds(event.user_id, self._size)]
-        return [Emit(FANOUT_CHUNK, chunk(event, n, b)) for n, b in enumerate(bounds)]
+        """One chunk a range of followers, if there is something to tell them.
+
+        Raises Unrecoverable(unknown_post) without a row, StoreAway, Transient.
+        """
+        author_id, post_id = event.user_id, event.post_id
+        delivery = await self._decide(event)
+        if delivery is None:
+            return ()
+        pulled = delivery is Delivery.PULL
+        if pulled and await self._stores.celebrities.start_pulling(author_id, post_id) != post_id:
+            return ()
+        bounds = [b async for b in self._stores.follows.chunk_bounds(author_id, self._size)]
+        return [
+            Emit(FANOUT_CHUNK, chunk(event, number, each, mark=pulled))
+            for number, each in enumerate(bounds)
+        ]
+
+    async def _decide(self, event: PostPublished) -> Delivery | None:
+        """The first decision about the post; it is in its author's own list, if there is one."""
+        chosen = await self._deliveries.choose(event.user_id)
+        wanted = FanOut(chosen, event.event_id, self._clock())
+        stands = await self._stores.photos.decide(event.post_id, wanted)
+        if stands is None:
+            return await self._broken_off(event.post_id)
+        entry = FeedEntry(event.published_at, event.post_id, event.user_id)
+        await self._stores.pulls.push(entry, [event.user_id])
+        return stands.delivery
+
+    async def _broken_off(self, post_id: str) -> Delivery | None:
+        """What was under way with a post that is deleted now, None when nothing need be told.
+
+        Pulling may have begun with it, and the followers are told of no post after it.
+        """
+        row = await self._stores.photos.get(post_id)
+        pulled = row is not None and row.fan_out and row.fan_out.delivery is Delivery.PULL
+        return Delivery.PULL if pulled else None

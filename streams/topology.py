@@ -7,6 +7,7 @@ Each stage is a consumer group and a process of its own: a slow one never holds 
 from streams.count_follows import CountFollows
 from streams.count_reactions import CountReactions
 from streams.deliver_webhooks import DeliverWebhooks
+from streams.delivery import LiveThreshold
 from streams.index_search import IndexSearch
 from streams.notify import Notify
 from streams.plan_fan_out import PlanFanOut
@@ -37,7 +38,7 @@ TOPOLOGY: tuple[Stage, ...] = (
         "plan_fan_out",
         reads=(t.POST_PUBLISHED,),
         writes=(t.FANOUT_CHUNK,),
-        make=lambda s, _: PlanFanOut(s.follows, s.settings.feed.chunk_followers),
+        make=lambda s, _: PlanFanOut(s, s.settings.feed),
     ),
     Stage(
         "write_feeds",
@@ -49,9 +50,7 @@ TOPOLOGY: tuple[Stage, ...] = (
         "refill_feeds",
         reads=(t.FOLLOW_CREATED, t.FOLLOW_DELETED),
         writes=(),
-        make=lambda s, _: RefillFeeds(
-            s.follows, s.photos, s.timelines, s.follow_cache, s.settings.feed.cap
-        ),
+        make=lambda s, _: RefillFeeds(s, s.settings.feed.cap),
     ),
     Stage(
         "count_follows",
@@ -59,7 +58,10 @@ TOPOLOGY: tuple[Stage, ...] = (
         writes=(),
         tables=("edges", "follower_counts", "celebrities"),
         make=lambda s, tables: CountFollows(
-            tables, s.follow_cache, s.celebrities, s.settings.feed.celebrity_threshold
+            tables,
+            s.follow_cache,
+            s.celebrities,
+            LiveThreshold(s.celebrities, s.settings.feed.celebrity_threshold),
         ),
     ),
     Stage(

@@ -1,6 +1,7 @@
 """fanout.chunk → Redis `feed:{user_id}`.
 
-Delivers one post to one range of its author's followers (seed sections 5 and 7).
+Delivers one post, or the mark that its author's posts are pulled, to one range of the author's
+followers (seed sections 5 and 7).
 """
 
 from collections.abc import Sequence
@@ -24,10 +25,13 @@ class WriteFeeds:
         self._timelines = timelines
 
     async def __call__(self, event: FanoutChunk) -> Sequence[Emit]:
-        """Push to the range's followers; twice is once. Raises StoreAway, Transient."""
+        """Write to the range's followers; twice is once. Raises StoreAway, Transient."""
         followers = await self._follows.followers_between(
             event.user_id, event.after_id, event.upto_id
         )
-        entry = FeedEntry(event.published_at, event.post_id, event.user_id)
-        await self._timelines.push(entry, followers)
+        if event.mark:
+            await self._timelines.mark_celebrity(event.user_id, followers)
+        else:
+            entry = FeedEntry(event.published_at, event.post_id, event.user_id)
+            await self._timelines.push(entry, followers)
         return ()

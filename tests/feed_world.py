@@ -1,10 +1,12 @@
 """A world of twins in which posts are made, followed and read, and what its feeds must be."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 import msgspec
 
-from api.feed_reader import FeedReader, Page
+from api.feed_page import Page
+from api.feed_reader import FeedReader, FeedStores
 from domain.entities import Cursor, FeedEntry, Photo, PhotoStatus, User
 from domain.feed import place
 from domain.ids import spell
@@ -12,11 +14,12 @@ from domain.settings import Feed
 from schemas.events import FanoutChunk, FollowCreated, FollowDeleted, PostPublished, VariantRef
 from stores.memory.cassandra import MemoryPhotos, MemoryReactions
 from stores.memory.graph import MemoryFollows, MemoryOutbox
-from stores.memory.postgres import MemoryUsers
+from stores.memory.postgres import MemoryCelebrities, MemoryUsers
 from stores.memory.redis import (
     MemoryFollowCache,
     MemoryPostCache,
     MemoryReactionCache,
+    MemoryShelf,
     MemoryTimelines,
 )
 from streams.plan_fan_out import PlanFanOut
@@ -36,10 +39,13 @@ class World:
         self.follows = MemoryFollows(self.users, MemoryOutbox())
         self.photos = MemoryPhotos()
         self.reactions = MemoryReactions()
+        self.celebrities = MemoryCelebrities()
         self.timelines = MemoryTimelines(feed)
+        self.pulls = MemoryTimelines(feed)
         self.follow_cache = MemoryFollowCache()
         self.post_cache = MemoryPostCache()
         self.reaction_cache = MemoryReactionCache()
+        self.shelf = MemoryShelf(self.post_cache, self.reaction_cache, self.follow_cache)
         self.people = [f"u_{spell(number)}" for number in range(people)]
 
     async def settle(self) -> "World":
@@ -48,6 +54,19 @@ class World:
             user = User(user_id, f"name{number}", "", "", None, T0)
             assert await self.users.add(user, "hash")
         return self
+
+
+class FeedWorld(FeedStores, Protocol):
+    """Stores with feeds of some size."""
+
+    @property
+    def feed(self) -> Feed:
+        """How large."""
+
+
+def reader_of(world: FeedWorld) -> FeedReader:
+    """A reader who keeps nothing between two reads, as if a second had passed."""
+    return FeedReader(world, EDGE, world.feed.model_copy(update={"pull_heads_s": 0.0}))
 
 
 def photo(author: str, number: int, at: int) -> Photo:
@@ -99,12 +118,11 @@ class Life:
 
     def __init__(self, world: World, chunk: int = 2) -> None:
         self.world = world
-        self.reader = FeedReader(world, EDGE, world.feed.cap)
-        self.plan = PlanFanOut(world.follows, chunk)
+        self.reader = reader_of(world)
+        small_chunks = world.feed.model_copy(update={"chunk_followers": chunk})
+        self.plan = PlanFanOut(world, small_chunks, lambda: T0)
         self.write = WriteFeeds(world.follows, world.timelines)
-        self.refill = RefillFeeds(
-            world.follows, world.photos, world.timelines, world.follow_cache, world.feed.cap
-        )
+        self.refill = RefillFeeds(world, world.feed.cap)
 
     async def post(self, post: Photo) -> None:
         """The row, then its fan-out, as publish_post and the two stages do it."""

@@ -6,7 +6,6 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.feed_reader import FeedReader
 from domain.entities import Edge, FeedEntry, Photo, PhotoStatus
 from domain.settings import Feed
 from schemas.events import FanoutChunk, FollowCreated, FollowDeleted
@@ -15,11 +14,11 @@ from stores.redis_timelines import RedisTimelines
 from streams.plan_fan_out import PlanFanOut
 from streams.refill_feeds import RefillFeeds
 from streams.write_feeds import WriteFeeds
-from tests.feed_world import above, entry_of, ids_of, published, walk
+from tests.feed_world import above, entry_of, ids_of, published, reader_of, walk
 from tests.fresh import fresh_id
 from tests.people import add_people
 
-FEED = Feed(cap=20, trim_slack=3)
+FEED = Feed(cap=20, trim_slack=3, chunk_followers=2)
 AT = 1_800_000_000_000
 
 
@@ -31,10 +30,14 @@ class SmallFeeds:
         self.follows = stores.follows
         self.photos = stores.photos
         self.reactions = stores.reactions
+        self.feed = FEED
         self.follow_cache = stores.follow_cache
         self.post_cache = stores.post_cache
         self.reaction_cache = stores.reaction_cache
+        self.shelf = stores.shelf
+        self.celebrities = stores.celebrities
         self.timelines = RedisTimelines(stores.redis, FEED)
+        self.pulls = RedisTimelines(stores.redis, FEED, "pulls")
 
 
 class Play:
@@ -44,12 +47,10 @@ class Play:
         self.small = small
         self.viewer, *self.authors = people
         self.posts: list[FeedEntry] = []
-        self.reader = FeedReader(small, "http://edge", FEED.cap)
-        self.plan = PlanFanOut(small.follows, 2)
+        self.reader = reader_of(small)
+        self.plan = PlanFanOut(small, FEED)
         self.write = WriteFeeds(small.follows, small.timelines)
-        self.refill = RefillFeeds(
-            small.follows, small.photos, small.timelines, small.follow_cache, FEED.cap
-        )
+        self.refill = RefillFeeds(small, FEED.cap)
 
     async def post(self, author: str, at: int) -> None:
         awaited = Photo(

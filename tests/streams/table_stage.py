@@ -15,6 +15,7 @@ from schemas.events import FollowCreated, FollowDeleted
 from stores.memory.postgres import MemoryCelebrities
 from stores.memory.redis import MemoryFollowCache
 from streams.count_follows import CountFollows
+from streams.delivery import LiveThreshold
 from streams.runtime.stage import Stage
 from streams.worker import run
 from topics.topic import Topic
@@ -60,7 +61,10 @@ def table_stage(name: str, folder: Path) -> Stage:
         writes=(),
         tables=("edges", "follower_counts", "celebrities"),
         make=lambda _stores, tables: CountFollows(
-            tables, FileCache(folder / "counts.json"), MemoryCelebrities(), THRESHOLD
+            tables,
+            FileCache(folder / "counts.json"),
+            MemoryCelebrities(),
+            LiveThreshold(MemoryCelebrities(), THRESHOLD),
         ),
     )
 

@@ -10,6 +10,7 @@ from schemas.events import FollowCreated, FollowDeleted
 from stores.memory.postgres import MemoryCelebrities
 from stores.memory.redis import MemoryFollowCache
 from streams.count_follows import CountFollows
+from streams.delivery import LiveThreshold
 
 STAR = "u_star"
 
@@ -43,11 +44,14 @@ class Scene:
         self.threshold = threshold
         self.handle = self.restarted()
 
+    def empty_redis(self) -> None:
+        """As FLUSHALL does."""
+        vars(self.cache).update(vars(MemoryFollowCache()))
+
     def restarted(self) -> CountFollows:
         """A new process on the same tables."""
-        handler = CountFollows(
-            self.tables, self.cache, self.celebrities, self.threshold, lambda: self.now
-        )
+        threshold = LiveThreshold(self.celebrities, self.threshold, lambda: self.now)
+        handler = CountFollows(self.tables, self.cache, self.celebrities, threshold)
         handler.recovered()
         return handler
 
@@ -86,6 +90,49 @@ async def test_at_the_threshold_the_flag_is_set_everywhere_and_stays() -> None:
     await scene.handle(change("b", 2))
     await scene.handle(change("a", 2))
     assert await scene.celebrities.is_flagged(STAR)
+
+
+async def test_the_mirror_comes_back_after_redis_was_emptied_even_below_the_threshold() -> None:
+    scene = Scene(threshold=2)
+    for follower in "ab":
+        await scene.handle(change(follower, 1))
+    for follower in "abc":
+        await scene.handle(change(follower, 2))
+    scene.empty_redis()
+    assert await scene.cache.is_celebrity(STAR) is None
+    await scene.handle(change("c", 3))
+    assert await scene.cache.is_celebrity(STAR) is True
+
+
+async def test_what_an_operator_cleared_stays_cleared_below_the_threshold() -> None:
+    scene = Scene(threshold=2)
+    for follower in "ab":
+        await scene.handle(change(follower, 1))
+    await scene.celebrities.clear(STAR)
+    scene.empty_redis()
+    await scene.handle(change("a", 2))
+    assert not await scene.celebrities.is_flagged(STAR)
+    assert not await scene.cache.is_celebrity(STAR)
+    await scene.handle(change("a", 3))
+    assert await scene.celebrities.is_flagged(STAR)
+    assert await scene.cache.is_celebrity(STAR) is True
+
+
+async def test_a_clear_that_meets_the_mirroring_leaves_no_flag_anywhere() -> None:
+    scene = Scene(threshold=1)
+    put = scene.cache.put_celebrity
+
+    async def late(user_id: str, *, flagged: bool) -> None:
+        """The mirroring, held up until a clear is through."""
+        scene.cache.put_celebrity = put  # type: ignore[method-assign] # this once
+        await scene.celebrities.clear(user_id)
+        await put(user_id, flagged=False)
+        await put(user_id, flagged=flagged)
+
+    scene.cache.put_celebrity = late  # type: ignore[method-assign] # a step made slow
+    await scene.handle(change("a", 1))
+    assert not await scene.celebrities.is_flagged(STAR)
+    assert await scene.cache.is_celebrity(STAR) is False
 
 
 async def test_the_operators_threshold_counts_within_five_seconds() -> None:

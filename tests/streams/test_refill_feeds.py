@@ -1,6 +1,8 @@
 """follow.* → feeds: the feed follows the graph, whatever the events say and when they come."""
 
-from domain.entities import Edge
+from collections.abc import Sequence
+
+from domain.entities import Edge, FeedEntry
 from domain.settings import Feed
 from schemas.events import FollowCreated, FollowDeleted
 from tests.feed_world import T0, Life, World, ids_of, photo
@@ -85,9 +87,46 @@ async def test_a_cold_feed_is_left_to_its_build() -> None:
     assert await life.read(viewer) == ids_of(await life.expected(viewer))
 
 
+async def pulled(life: Life, viewer: str) -> list[str]:
+    page = await life.world.timelines.page(viewer, None, 100)
+    return list(page.celebrities) if page else []
+
+
+async def test_a_pulled_author_is_marked_while_followed() -> None:
+    life, viewer, author = await scene(3)
+    await life.follow(viewer, author)
+    assert await pulled(life, viewer) == []
+    await life.unfollow(viewer, author)
+    await life.world.celebrities.start_pulling(author, "ph_1")
+    await life.follow(viewer, author)
+    assert await pulled(life, viewer) == [author]
+    await life.unfollow(viewer, author)
+    assert await pulled(life, viewer) == []
+    await life.follow(viewer, author)
+    assert await pulled(life, viewer) == [author]
+    assert await stored(life, viewer) == ids_of(await life.expected(viewer))
+
+
+async def test_a_follow_while_the_marks_are_written_is_marked_by_one_of_the_two() -> None:
+    life, viewer, author = await scene(0)
+    add = life.world.timelines.add_entries
+
+    async def slow(user_id: str, entries: Sequence[FeedEntry]) -> None:
+        """Between the edge and its refill's last step, the author's first pulled post comes."""
+        await add(user_id, entries)
+        await life.world.celebrities.flag(author, 1, 0)
+        await life.post(photo(author, 50, 50))
+
+    life.world.timelines.add_entries = slow  # type: ignore[method-assign] # a step made slow
+    await life.follow(viewer, author)
+    assert await pulled(life, viewer) == [author]
+
+
 async def test_the_cached_follow_set_is_forgotten() -> None:
     life, viewer, author = await scene(0)
-    assert await life.world.follow_cache.following(viewer) == frozenset()
+    cache = life.world.follow_cache
+    await cache.put_following(viewer, [], await cache.following_token(viewer))
+    assert await cache.following(viewer) == frozenset()
     await life.follow(viewer, author)
     assert await life.world.follow_cache.following(viewer) is None
 

@@ -1,5 +1,7 @@
 """fanout.chunk → feeds: present followers of the range, once, and only feeds that exist."""
 
+from dataclasses import replace
+
 from domain.settings import Feed
 from schemas.events import FanoutChunk
 from streams.write_feeds import WriteFeeds
@@ -57,3 +59,18 @@ async def test_a_cold_feed_stays_cold() -> None:
     await world.timelines.drop(world.people[2])
     await write(chunk)
     assert await feed_of(world, 2) is None
+
+
+async def pulls_of(world: World, who: int) -> list[str] | None:
+    page = await world.timelines.page(world.people[who], None, 100)
+    return None if page is None else list(page.celebrities)
+
+
+async def test_a_mark_names_the_author_once_and_brings_no_post() -> None:
+    world, write, chunk = await scene(5)
+    await world.timelines.drop(world.people[3])
+    for _ in range(2):
+        assert await write(replace(chunk, mark=True)) == ()
+    author = world.people[AUTHOR]
+    assert [await pulls_of(world, who) for who in range(1, 5)] == [[], [author], None, []]
+    assert await feed_of(world, 2) == []
