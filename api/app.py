@@ -65,7 +65,7 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
         stores=stores,
         tokens=TokenBook(settings.tokens, secrets.jwt_key),
         limits=Limiter(settings.limits, stores.redis),
-        feed_reader=FeedReader(stores, edge, settings.feed.cap),
+        feed_reader=FeedReader(stores, edge, settings.feed),
         hydrator=Hydrator(stores, edge),
     )
     app = FastAPI(

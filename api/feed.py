@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.feed_reader import FeedReader, Page
+from api.feed_page import Page
+from api.feed_reader import FeedReader
 from api.problems import invalid, not_found
 from api.wire import place
 from domain import cursors, ids

@@ -1,22 +1,30 @@
 """Entries into posts: ready bytes from Redis in one round trip, misses from the durable stores.
 
-What was missed is written back, so that the next reader finds it (seed section 8).
+What was missed is read once, however many readers miss it, and written back, so that the next
+reader finds it (seed section 8).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import Protocol
 
 from api.best_effort import BestEffort
+from api.breakers import Breakers
+from api.shared_reads import SharedReads
 from domain.clicks import with_click
 from domain.entities import Counts, FeedEntry, Photo, PhotoStatus, User
 from domain.ports.accounts import Users
-from domain.ports.feeds import PostCache
+from domain.ports.feeds import PostCache, Shelf, Shown
 from domain.ports.photos import Photos
 from domain.ports.reactions import ReactionCache, Reactions
 from domain.post_json import join_post, person_bytes, post_bytes
+from domain.settings import Degradation
 
-Reaction = tuple[Counts, bool]
+Reacted = tuple[Counts, Sequence[str] | None]
+"""Counts and who likes it; None: too many to list."""
 
 _WARM_MOST = 5000  # likers of a post that a reader fetches to warm its set; beyond, the stage does
 
@@ -25,12 +33,16 @@ class HydrationStores(Protocol):
     """The ports that posts come from."""
 
     @property
+    def shelf(self) -> Shelf:
+        """All that a page shows, in one trip."""
+
+    @property
     def post_cache(self) -> PostCache:
-        """Ready bytes."""
+        """Where ready bytes are written back."""
 
     @property
     def reaction_cache(self) -> ReactionCache:
-        """Hot reactions."""
+        """Where reactions are written back."""
 
     @property
     def photos(self) -> Photos:
@@ -48,82 +60,81 @@ class HydrationStores(Protocol):
 class Hydrator:
     """Makes the posts of a page."""
 
-    def __init__(self, stores: HydrationStores, edge_base: str) -> None:
+    def __init__(
+        self, stores: HydrationStores, edge_base: str, breakers: Breakers | None = None
+    ) -> None:
         self._stores = stores
         self._edge = edge_base
+        effort = partial(BestEffort, breakers or Breakers(Degradation()))
+        self._posts = SharedReads(self._make_posts, effort)
+        self._people = SharedReads(self._make_people, effort)
+        self._reacted = SharedReads(self._read_reactions, effort)
+
+    async def look(self, entries: Sequence[FeedEntry], viewer_id: str, effort: BestEffort) -> Shown:
+        """What the caches hold of a page, in one round trip; nothing while they are away."""
+        shown = await effort.ask("redis", None, self._stores.shelf.read)(entries, viewer_id)
+        return shown or _nothing(len(entries))
 
     async def posts(
-        self, entries: Sequence[FeedEntry], viewer_id: str, effort: BestEffort
+        self,
+        entries: Sequence[FeedEntry],
+        viewer_id: str,
+        effort: BestEffort,
+        shown: Shown | None = None,
     ) -> list[tuple[FeedEntry, bytes]]:
-        """Each entry whose post is live, with its JSON; order kept.
+        """Each entry whose post is live, with its JSON; order kept. `shown` is of the same entries.
 
         What can't be read now is left out, or has no counts, and `effort` knows.
         """
-        post_ids = [entry.post_id for entry in entries]
-        people = list({entry.author_id: None for entry in entries})
-        keys = [*post_ids, *people]
-        get_ready = effort.ask("redis", [None] * len(keys), self._stores.post_cache.get)
-        get_hot = effort.ask(
-            "redis", [(None, False, None)] * len(entries), self._stores.reaction_cache.get
+        if shown is None:
+            shown = await self.look(entries, viewer_id, effort)
+        if any(each is None for each in chain(shown.posts, shown.people, shown.counts)):
+            shown = await self._filled(entries, shown, viewer_id, effort)
+        return list(_joined(entries, shown))
+
+    async def _filled(
+        self, entries: Sequence[FeedEntry], shown: Shown, viewer_id: str, effort: BestEffort
+    ) -> Shown:
+        """With what the caches lacked. Posts and people that are absent then are gone."""
+        ids = [entry.post_id for entry in entries]
+        authors = [entry.author_id for entry in entries]
+        alive = [each for each, post in zip(ids, shown.posts, strict=True) if post != b""]
+        known = dict(zip(ids, shown.counts, strict=True))
+        posts, people, reacted = await asyncio.gather(
+            self._posts.get(_absent(ids, shown.posts), effort),
+            self._people.get(_absent(authors, shown.people), effort),
+            self._reactions([each for each in alive if known[each] is None], viewer_id, effort),
         )
-        found, hot = await asyncio.gather(get_ready(keys), get_hot(post_ids, viewer_id))
-        ready = {key: value for key, value in zip(keys, found, strict=True) if value is not None}
-        known = {
-            post_id: (counts, liked)
-            for post_id, (counts, liked, _) in zip(post_ids, hot, strict=True)
-            if counts is not None
-        }
-        clicks = {post_id: click for post_id, (*_, click) in zip(post_ids, hot, strict=True)}
-        if len(ready) < len(keys) or len(known) < len(post_ids):
-            missed = [key for key in keys if key not in ready]
-            cold = [post_id for post_id in post_ids if post_id not in known]
-            more, read = await asyncio.gather(
-                self._bytes(missed, effort), self._reactions(cold, viewer_id, effort)
-            )
-            ready |= more
-            known |= read
-        return [
-            (entry, self._join(entry, ready, known[entry.post_id], clicks[entry.post_id]))
-            for entry in entries
-            if ready.get(entry.post_id) and ready.get(entry.author_id)  # no bytes: it is gone
-        ]
-
-    @staticmethod
-    def _join(
-        entry: FeedEntry, ready: dict[str, bytes], counted: Reaction, click: bool | None
-    ) -> bytes:
-        counts, liked = with_click(counted[0], click, liked=counted[1])
-        return join_post(ready[entry.post_id], ready[entry.author_id], counts, liked=liked)
-
-    async def _bytes(self, missed: Sequence[str], effort: BestEffort) -> dict[str, bytes]:
-        """Ready bytes of posts and people made from the durable rows, and written back."""
-        if not missed:
-            return {}
-        posts, people = await asyncio.gather(
-            self._posts([key for key in missed if key.startswith("ph_")], effort),
-            self._people([key for key in missed if key.startswith("u_")], effort),
+        fresh = [reacted.get(each) for each in ids]
+        return replace(
+            shown,
+            posts=_completed(ids, shown.posts, posts),
+            people=_completed(authors, shown.people, people),
+            counts=[new[0] if new else old for new, old in zip(fresh, shown.counts, strict=True)],
+            liked=[new[1] if new else old for new, old in zip(fresh, shown.liked, strict=True)],
         )
-        made = posts | people
-        if made:
-            await effort.ask("redis", None, self._stores.post_cache.put)(made)
-        return made
 
-    async def _posts(self, post_ids: Sequence[str], effort: BestEffort) -> dict[str, bytes]:
+    async def _make_posts(self, post_ids: list[str], effort: BestEffort) -> dict[str, bytes]:
         photos = await self._live(post_ids, effort)
-        return {post_id: post_bytes(photo, self._edge) for post_id, photo in photos.items()}
+        made = {post_id: post_bytes(photo, self._edge) for post_id, photo in photos.items()}
+        return await self._kept(made, effort)
 
-    async def _people(self, user_ids: Sequence[str], effort: BestEffort) -> dict[str, bytes]:
-        if not user_ids:
-            return {}
+    async def _make_people(self, user_ids: list[str], effort: BestEffort) -> dict[str, bytes]:
         nobody: dict[str, User] = {}
         users = await effort.ask("postgres", nobody, self._stores.users.get_many)(user_ids)
         avatars = await self._live(
             [user.avatar_photo_id for user in users.values() if user.avatar_photo_id], effort
         )
-        return {
+        made = {
             user_id: person_bytes(user, avatars.get(user.avatar_photo_id or ""), self._edge)
             for user_id, user in users.items()
         }
+        return await self._kept(made, effort) if effort.whole else made
+
+    async def _kept(self, made: dict[str, bytes], effort: BestEffort) -> dict[str, bytes]:
+        if made:
+            await effort.ask("redis", None, self._stores.post_cache.put)(made)
+        return made
 
     async def _live(self, photo_ids: Sequence[str], effort: BestEffort) -> dict[str, Photo]:
         if not photo_ids:
@@ -138,27 +149,32 @@ class Hydrator:
 
     async def _reactions(
         self, post_ids: Sequence[str], viewer_id: str, effort: BestEffort
-    ) -> dict[str, Reaction]:
-        """The durable counts and the viewer's likes; what is small enough is kept warm."""
-        if not post_ids:
-            return {}
+    ) -> dict[str, tuple[Counts, bool]]:
+        """The durable counts and whether the viewer is among the likers."""
+        reacted = await self._reacted.get(post_ids, effort)
+        many = [post_id for post_id, (_, likers) in reacted.items() if likers is None]
+        liked: set[str] = set()
+        if many:
+            has_liked = self._stores.reactions.has_liked
+            liked = await effort.ask("cassandra", liked, has_liked)(many, viewer_id)
+        return {
+            post_id: (counts, post_id in liked if likers is None else viewer_id in likers)
+            for post_id, (counts, likers) in reacted.items()
+        }
+
+    async def _read_reactions(self, post_ids: list[str], effort: BestEffort) -> dict[str, Reacted]:
+        """The durable reactions; what is small enough is kept warm."""
         unknown: dict[str, Counts] = {}
         get_counts = effort.ask("cassandra", unknown, self._stores.reactions.get_counts)
         known = await get_counts(post_ids)
         counts = {post_id: known.get(post_id, Counts()) for post_id in post_ids}
         few = [post_id for post_id in post_ids if counts[post_id].likes <= _WARM_MOST]
-        many = [post_id for post_id in post_ids if counts[post_id].likes > _WARM_MOST]
-        nobody: set[str] = set()
-        liked, likers = await asyncio.gather(
-            effort.ask("cassandra", nobody, self._stores.reactions.has_liked)(many, viewer_id),
-            asyncio.gather(*(self._likers(each, counts[each], effort) for each in few)),
-        )
+        likers = await asyncio.gather(*(self._likers(each, counts[each], effort) for each in few))
         found = dict(zip(few, likers, strict=True))
         if "cassandra" not in effort.away:
             warm = {post_id: (counts[post_id], found[post_id]) for post_id in few}
             await effort.ask("redis", None, self._stores.reaction_cache.warm)(warm)
-        liked = liked | {post_id for post_id in few if viewer_id in found[post_id]}
-        return {post_id: (counts[post_id], post_id in liked) for post_id in post_ids}
+        return {post_id: (counts[post_id], found.get(post_id)) for post_id in post_ids}
 
     async def _likers(self, post_id: str, counts: Counts, effort: BestEffort) -> Sequence[str]:
         """Who likes a post; nobody, by its counts: then a first like is still to be applied."""
@@ -166,3 +182,28 @@ class Hydrator:
             return ()
         nobody: list[str] = []
         return await effort.ask("cassandra", nobody, self._stores.reactions.likers)(post_id)
+
+
+def _joined(entries: Sequence[FeedEntry], shown: Shown) -> Iterator[tuple[FeedEntry, bytes]]:
+    columns = (shown.posts, shown.people, shown.counts, shown.liked, shown.clicks)
+    for entry, post, person, known, counted, click in zip(entries, *columns, strict=True):
+        if post and person and known is not None:
+            counts, liked = with_click(known, click, liked=counted)
+            yield entry, join_post(post, person, counts, liked=liked)
+
+
+def _nothing(entries: int) -> Shown:
+    """What a shelf shows that can't be read."""
+    absent: list[None] = [None] * entries
+    return Shown([*absent], [*absent], [*absent], [False] * entries, [*absent], None)
+
+
+def _absent(ids: Sequence[str], found: Sequence[bytes | None]) -> list[str]:
+    """Those without bytes, once each; none that is known to be gone."""
+    return list({each: None for each, known in zip(ids, found, strict=True) if known is None})
+
+
+def _completed(
+    ids: Sequence[str], found: Sequence[bytes | None], made: Mapping[str, bytes]
+) -> list[bytes | None]:
+    return [made.get(each) if old is None else old for each, old in zip(ids, found, strict=True)]

@@ -15,4 +15,4 @@ def with_click(counts: Counts, click: bool | None, *, liked: bool) -> tuple[Coun
     """
     shown = liked if click is None else click
     likes = max(int(shown), counts.likes + shown - liked)  # counted a moment after it is listed
-    return replace(counts, likes=likes), shown
+    return counts if likes == counts.likes else replace(counts, likes=likes), shown

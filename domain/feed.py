@@ -8,11 +8,15 @@ read path and a rebuild can't disagree.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
+from itertools import chain, takewhile
+from operator import attrgetter
 
 from domain import ids
 from domain.entities import Cursor, FeedEntry
+from domain.ports.feeds import FeedPage
 
 _POST, _USER = "ph_", "u_"
+_KEY = attrgetter("published_at", "post_id")
 
 
 def member(entry: FeedEntry) -> bytes:
@@ -46,6 +50,59 @@ def truncation(entries: Sequence[FeedEntry], cap: int) -> Cursor | None:
     A source read up to `cap` tells nothing of what lies at or below its last entry.
     """
     return min(map(place, entries)) if len(entries) >= cap else None
+
+
+# --- merging a feed set with pull lists -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The newest of several sources, newest first, once each.
+
+    `cut` is where at least one of them ends without being at its end: at and below it only the
+    durable store can tell. With fewer entries than asked for and no cut, there are no more.
+    """
+
+    entries: list[FeedEntry]
+    cut: Cursor | None
+
+
+def merged(pages: Sequence[FeedPage], size: int) -> Merged:
+    """The newest `size` posts of the union of pages that were asked for `size` each, or more.
+
+    A page with fewer and a floor says nothing of what is at or below that floor; one with `size`
+    or more says nothing below its last entry, and nothing from there can be among the newest.
+    """
+    short = [page.floor for page in pages if page.floor and len(page.entries) < size]
+    cut = max(short, default=None)
+    lists = [page.entries for page in pages if page.entries]
+    best = lists[0] if len(lists) == 1 else _newest_of(lists, size, _horizon(lists, size))
+    if cut is not None:
+        best = [entry for entry in best if place(entry) > cut]
+    return Merged(best[:size], cut)
+
+
+def _newest_of(lists: Sequence[Sequence[FeedEntry]], size: int, horizon: int) -> list[FeedEntry]:
+    """The union of what is not older than the horizon, newest first, each post once."""
+    recent = chain.from_iterable(
+        takewhile(lambda entry: entry.published_at >= horizon, entries) for entries in lists
+    )
+    once = list({entry.post_id: entry for entry in recent}.values())
+    if len(once) < size and horizon:  # doubles were counted
+        return _newest_of(lists, size, 0)
+    once.sort(key=_KEY, reverse=True)
+    return once
+
+
+def _horizon(lists: Sequence[Sequence[FeedEntry]], size: int) -> int:
+    """A time since when the lists hold at least `size` entries, doubles counted; 0 for all.
+
+    So fifty lists cost hardly more than the one page that is made of them.
+    """
+    deep = -(-size // max(1, len(lists)))  # entries that each list gives …
+    wide = -(-size // deep)  # … if so many lists do
+    times = nlargest(wide, (each[deep - 1].published_at for each in lists if len(each) >= deep))
+    return times[-1] if len(times) == wide else 0
 
 
 # --- merging many authors ---------------------------------------------------------------------

@@ -96,7 +96,7 @@ class Feed(_Frozen):
     post_ttl_s: int = Field(3600, ge=1)
     chunk_followers: int = Field(1000, ge=1)
     celebrity_threshold: int = Field(10_000, ge=1)
-    builds_at_once: int = Field(8, ge=1, description="cold sets built by one API process; more wait")
+    builds_at_once: int = Field(8, ge=1, description="cold sets, by one API process; more wait")
     pull_heads_s: float = Field(
         1.0, ge=0, description="how long an API process keeps the newest of a pulled author's posts"
     )

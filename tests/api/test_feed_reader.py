@@ -8,20 +8,21 @@ import msgspec
 import pytest
 
 from api import feed_reader
-from api.feed_reader import Completeness, FeedReader
+from api.feed_page import Completeness
+from api.feed_reader import FeedReader
 from domain.entities import Counts, Cursor, FeedEntry, PhotoStatus
 from domain.errors import StoreAway
 from domain.post_json import join_page
 from domain.settings import Feed
 from schemas.events import Location
-from tests.feed_world import EDGE, Life, World, ids_of, photo, post_ids
+from tests.feed_world import EDGE, Life, World, ids_of, photo, post_ids, reader_of
 from tests.interleaving import Interleaving
 
 FEED = Feed(cap=20, trim_slack=3)
 VIEWER, FIRST, SECOND, STRANGER = range(4)
-REDIS = ("timelines", "follow_cache", "post_cache", "reaction_cache")
+REDIS = ("timelines", "pulls", "shelf", "follow_cache", "post_cache", "reaction_cache")
 CASSANDRA = ("photos", "reactions")
-POSTGRES = ("users", "follows")
+POSTGRES = ("users", "follows", "celebrities")
 
 
 class Away:
@@ -49,7 +50,7 @@ def without(life: Life, *stores: str) -> FeedReader:
     """A reader for whom these stores are away from now on."""
     for name in stores:
         setattr(life.world, name, Away())
-    return FeedReader(life.world, EDGE, FEED.cap)
+    return reader_of(life.world)
 
 
 async def test_a_post_has_the_shape_of_the_contract() -> None:
