@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import Collection
+from typing import Protocol
 
 from domain.entities import Cursor, FeedEntry
 from domain.feed import Read, newest, wanting
-from domain.ports.photos import Photos
 
 _AT_ONCE = 32  # authors read side by side
 _PAGE_LEAST, _PAGE_MOST = 10, 100
+
+
+class PostsByUser(Protocol):
+    """What a feed needs of `domain.ports.photos.Photos`."""
+
+    async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
+        """Live posts of a user, newest first, strictly before the cursor."""
 
 
 class DurableFeed:
@@ -19,7 +26,7 @@ class DurableFeed:
     """
 
     def __init__(
-        self, photos: Photos, authors: Collection[str], before: Cursor | None, limit: int
+        self, photos: PostsByUser, authors: Collection[str], before: Cursor | None, limit: int
     ) -> None:
         self._photos = photos
         self._before = before

@@ -148,9 +148,9 @@ class FeedAudit:
             else:
                 self._find(Fault.LOST, entry, Why(sight))
 
-    def unexpected(self, since: int) -> list[Spot]:
-        """What the caches show that is no pair, from a time on."""
-        return [each for each in self._sights.shown() - self._pairs if each[0] >= since]
+    def unexpected(self, since: int, until: int) -> list[Spot]:
+        """What the caches show that is no pair, of the time that is looked at (both inclusive)."""
+        return [each for each in self._sights.shown() - self._pairs if since <= each[0] <= until]
 
     def strangers(self, spots: Sequence[Spot], known: Strangers) -> None:
         """Judge what is shown and is no pair."""

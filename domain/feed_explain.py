@@ -77,10 +77,9 @@ _HOW = {
 class Facts:
     """What the stores hold of one post and one viewer.
 
-    `sight` is where the viewer meets the post (`domain.feed_view`); None when there is no entry
-    of it that could be met, or it belongs there neither durably nor by the caches. `stranger`
-    says that the caches show it, whatever the durable stores say. `under_way` says that an event
-    which would change this hasn't been handled yet. `built_at` is when the feed was built.
+    `sight` is where the viewer meets the post if it belongs in their feed (`domain.feed_view`),
+    None if it doesn't; `stranger` says that the caches show it all the same. `built_at` is when the
+    feed was built, Unix milliseconds, 0 for a cold one.
     """
 
     viewer_id: str
@@ -88,7 +87,6 @@ class Facts:
     edge: Edge | None
     sight: Sight | None
     stranger: bool = False
-    under_way: bool = False
     built_at: int = 0
 
 
@@ -110,9 +108,10 @@ def belongs(viewer_id: str, post: Photo, edge: Edge | None) -> bool:
     return live and edge is not None and edge.following
 
 
-def explain(facts: Facts) -> Explanation:
-    """Say why."""
-    reason = _present(facts) if _belongs(facts) else _absent(facts)
+def explain(facts: Facts, *, under_way: bool) -> Explanation:
+    """Say why. `under_way`: an event that would change the answer hasn't been handled yet."""
+    theirs = belongs(facts.viewer_id, facts.post, facts.edge)
+    reason = _present(facts, under_way) if theirs else _absent(facts, under_way)
     fan_out = facts.post.fan_out
     return Explanation(
         post_id=facts.post.photo_id,
@@ -124,13 +123,9 @@ def explain(facts: Facts) -> Explanation:
     )
 
 
-def _belongs(facts: Facts) -> bool:
-    return belongs(facts.viewer_id, facts.post, facts.edge)
-
-
-def _absent(facts: Facts) -> Reason:
+def _absent(facts: Facts, under_way: bool) -> Reason:
     """Of a post that doesn't belong in the feed."""
-    if facts.stranger and not facts.under_way:
+    if facts.stranger and not under_way:
         return Reason.GHOST
     if facts.post.status is PhotoStatus.DELETED:
         return Reason.DELETED
@@ -141,7 +136,7 @@ def _absent(facts: Facts) -> Reason:
     return Reason.NEVER_FOLLOWED if facts.edge is None else Reason.UNFOLLOWED
 
 
-def _present(facts: Facts) -> Reason:
+def _present(facts: Facts, under_way: bool) -> Reason:
     """Of a post that belongs in the feed."""
     match facts.sight:
         case Sight.COLD_FEED:
@@ -153,7 +148,7 @@ def _present(facts: Facts) -> Reason:
         case Sight.IN_SET:
             return _written(facts)
         case _:
-            return Reason.PENDING if facts.under_way else Reason.LOST
+            return Reason.PENDING if under_way else Reason.LOST
 
 
 def _written(facts: Facts) -> Reason:

@@ -26,6 +26,7 @@ VERBS = {
     "lag": "How far each stage is behind; --watch refreshes.",
     "dlq": "Dead letters: list, show, edit, replay, discard.",
     "replay": "Read a range of a topic again, into one stage or a side topic.",
+    "feed": "Every feed against the stores: audit, explain, rebuild.",
     "trace": "Every stage one photo went through, with times.",
     "photos": "Published photos: render again, remove pictures that no post shows.",
     "celebrity": "People flagged for their many followers: list, clear, threshold.",
