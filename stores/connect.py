@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from domain.ports.accounts import IdempotencyKeys, Users
     from domain.ports.feeds import PostCache, Shelf, Timelines
-    from domain.ports.graph import Celebrities, FollowCache, Follows
+    from domain.ports.graph import Celebrities, FollowCache, Follows, PushLimit
     from domain.ports.log import EventLog, MachineLeases, Outbox
     from domain.ports.moderation import Blocklist, Moderation
     from domain.ports.photos import MediaRefs, Photos, PictureEdge, Renditions, SearchIndex
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from stores.cassandra_session import CassandraSession
     from stores.id_source import IdSource
     from stores.postgres_pool import PostgresPool
+    from stores.redis_replica import ReadOnlyFeeds
+    from stores.redis_server import RedisServer
     from stores.remembering_decoder import RememberingDecoder
     from stores.screening import Screening
 
@@ -80,6 +82,13 @@ class Stores:
         from stores.postgres_celebrities import PostgresCelebrities
 
         return PostgresCelebrities(self.postgres)
+
+    @cached_property
+    def push_limit(self) -> "PushLimit":
+        """The adaptive threshold."""
+        from stores.postgres_push_limit import PostgresPushLimit
+
+        return PostgresPushLimit(self.postgres)
 
     @cached_property
     def idempotency(self) -> "IdempotencyKeys":
@@ -184,7 +193,7 @@ class Stores:
 
     @cached_property
     def redis(self) -> "Redis":
-        """The client that the caches share."""
+        """The library's own client, for what isn't a cache."""
         from stores.redis_client import connect
 
         client = connect(self.settings.redis_url)
@@ -192,46 +201,68 @@ class Stores:
         return client
 
     @cached_property
+    def redis_server(self) -> "RedisServer":
+        """The connection that the caches share."""
+        from stores.redis_server import RedisServer
+
+        server = RedisServer.at(self.settings.redis_url)
+        self._opened.push_async_callback(server.close)
+        return server
+
+    @cached_property
     def timelines(self) -> "Timelines":
         """The feed sets."""
         from stores.redis_timelines import RedisTimelines
 
-        return RedisTimelines(self.redis, self.settings.feed)
+        return RedisTimelines(self.redis_server, self.settings.feed)
 
     @cached_property
     def pulls(self) -> "Timelines":
         """The newest posts of each celebrity."""
         from stores.redis_timelines import RedisTimelines
 
-        return RedisTimelines(self.redis, self.settings.feed, "pulls")
+        return RedisTimelines(self.redis_server, self.settings.feed, "pulls")
 
     @cached_property
     def shelf(self) -> "Shelf":
         """What a page of posts shows."""
         from stores.redis_shelf import RedisShelf
 
-        return RedisShelf(self.redis, self.settings.feed)
+        return RedisShelf(self.redis_server, self.settings.feed)
 
     @cached_property
     def follow_cache(self) -> "FollowCache":
         """Follow sets, follower counts and celebrity flags, cached."""
         from stores.redis_follow_cache import RedisFollowCache
 
-        return RedisFollowCache(self.redis, self.settings.feed)
+        return RedisFollowCache(self.redis_server, self.settings.feed)
 
     @cached_property
     def post_cache(self) -> "PostCache":
         """Posts and people as ready bytes."""
         from stores.redis_post_cache import RedisPostCache
 
-        return RedisPostCache(self.redis, self.settings.feed)
+        return RedisPostCache(self.redis_server, self.settings.feed)
 
     @cached_property
     def reaction_cache(self) -> "ReactionCache":
         """Likes and counts, hot."""
         from stores.redis_reaction_cache import RedisReactionCache
 
-        return RedisReactionCache(self.redis, self.settings.feed)
+        return RedisReactionCache(self.redis_server, self.settings.feed)
+
+    @cached_property
+    def replica(self) -> "ReadOnlyFeeds | None":
+        """What feeds are read from while Redis is away; None without a replica."""
+        url = self.settings.redis.replica_url
+        if url is None:
+            return None
+        from stores.redis_replica import ReadOnlyFeeds
+        from stores.redis_server import RedisServer
+
+        server = RedisServer.at(url)
+        self._opened.push_async_callback(server.close)
+        return ReadOnlyFeeds(server, self.settings.feed, self)
 
     # --- the rest -----------------------------------------------------------------------------
 

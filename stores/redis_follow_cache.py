@@ -8,15 +8,14 @@ deletes both, so a read that began before a change can't be written back after i
 import secrets
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
-
 from domain.settings import Feed
-from stores.redis_client import store_errors
+from stores.redis_commands import KEY, Script, Template, Word, ask
+from stores.redis_server import RedisServer
 
-_WHOLE = "!whole"
+WHOLE = "!whole"
 _READING = "!reading:"
 
-_PUT_FOLLOWING = """
+_PUT_FOLLOWING = Script("""
 -- KEYS[1]: the set; ARGV: the reader's mark, ttl in seconds, then the followees.
 if redis.call('SREM', KEYS[1], ARGV[1]) == 0 then return 0 end
 for i = 3, #ARGV, 1000 do
@@ -25,70 +24,65 @@ end
 redis.call('SADD', KEYS[1], '!whole')
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
-"""
+""")
 
 
 class RedisFollowCache:
-    """`domain.ports.graph.FollowCache` over one Redis. All methods raise StoreAway or Transient."""
+    """`domain.ports.graph.FollowCache` over Redis. All methods raise StoreAway or Transient."""
 
-    def __init__(self, client: Redis, feed: Feed) -> None:
-        self._redis = client
+    def __init__(self, redis: RedisServer, feed: Feed) -> None:
+        self._redis = redis
         self._ttl_s = feed.following_ttl_s
-        self._put = client.register_script(_PUT_FOLLOWING)
 
     async def following(self, user_id: str) -> frozenset[str] | None:
         """The cached follow set; None when it must be read from the graph."""
-        with store_errors():
-            found = await self._redis.smembers(_following(user_id))
-        names = {name if isinstance(name, str) else name.decode() for name in found}
-        return frozenset(n for n in names if n[0] != "!") if _WHOLE in names else None
+        found = await self._redis.call("SMEMBERS", following_key(user_id))
+        names = {name.decode() for name in found}
+        return frozenset(n for n in names if n[0] != "!") if WHOLE in names else None
 
     async def put_following(self, user_id: str, followees: Sequence[str], token: str) -> None:
         """Cache the follow set for its TTL, unless `forget_following` came since the token.
 
         The TTL is never renewed by reading: it is what bounds a lost invalidation.
         """
-        args: list[str | int] = [_READING + token, self._ttl_s, *followees]
-        with store_errors():
-            await self._put(keys=[_following(user_id)], args=args)
+        args: tuple[Word, ...] = (_READING + token, self._ttl_s, *followees)
+        await self._redis.run(_PUT_FOLLOWING, {following_key(user_id): args})
 
     async def following_token(self, user_id: str) -> str:
         """Taken before reading the graph, shown to `put_following`."""
         token = secrets.token_hex(8)
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.sadd(_following(user_id), _READING + token)
-                pipe.expire(_following(user_id), self._ttl_s, nx=True)
-                await pipe.execute()
+        begin = Template(
+            ("MULTI",),
+            ("SADD", KEY, _READING + token),
+            ("EXPIRE", KEY, self._ttl_s, "NX"),
+            ("EXEC",),
+        )
+        await self._redis.ask(ask(begin, [following_key(user_id)]))
         return token
 
     async def forget_following(self, user_id: str) -> None:
         """Invalidate after a change of the graph."""
-        with store_errors():
-            await self._redis.delete(_following(user_id))
+        await self._redis.call("DEL", following_key(user_id))
 
     async def put_follower_count(self, user_id: str, followers: int) -> None:
         """Keep the absolute follower count."""
-        with store_errors():
-            await self._redis.set(f"followers:{user_id}", followers)
+        await self._redis.call("SET", f"followers:{user_id}", followers)
 
     async def follower_count(self, user_id: str) -> int | None:
         """The count, None when unknown here."""
-        with store_errors():
-            value = await self._redis.get(f"followers:{user_id}")
+        value = await self._redis.call("GET", f"followers:{user_id}")
         return None if value is None else int(value)
 
     async def put_celebrity(self, user_id: str, *, flagged: bool) -> None:
         """Mirror the sticky flag."""
-        with store_errors():
-            await self._redis.set(f"celebrity:{user_id}", int(flagged))
+        await self._redis.call("SET", f"celebrity:{user_id}", int(flagged))
 
     async def is_celebrity(self, user_id: str) -> bool | None:
         """The mirrored flag, None when unknown here."""
-        with store_errors():
-            value = await self._redis.get(f"celebrity:{user_id}")
-        return None if value is None else value == b"1"
+        value = await self._redis.call("GET", f"celebrity:{user_id}")
+        return None if value is None else bool(value == b"1")
 
 
-def _following(user_id: str) -> str:
+def following_key(user_id: str) -> str:
+    """Where a follow set is."""
     return f"following:{user_id}"

@@ -3,19 +3,20 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from redis.asyncio import Redis
-
 from domain.settings import Feed
-from stores.redis_client import renews, store_errors
+from stores.redis_client import renews
+from stores.redis_commands import KEY, Template, ask, ask_each, ask_values
+from stores.redis_server import RedisServer
 
+_FORGET = Template(("DEL", KEY))
 _JITTER = 0.1  # of the TTL, so that what was cached together doesn't expire together
 
 
 class RedisPostCache:
-    """`domain.ports.feeds.PostCache` over one Redis. All methods raise StoreAway or Transient."""
+    """`domain.ports.feeds.PostCache` over Redis. All methods raise StoreAway or Transient."""
 
-    def __init__(self, client: Redis, feed: Feed) -> None:
-        self._redis = client
+    def __init__(self, redis: RedisServer, feed: Feed) -> None:
+        self._redis = redis
         self._ttl_s = feed.post_ttl_s
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -23,16 +24,12 @@ class RedisPostCache:
 
         One round trip; some of them also renew the life of what is there.
         """
-        if not keys:
-            return []
-        names = [_name(key) for key in keys]
-        with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.mget(names)
-                for name in names if renews() else ():
-                    pipe.expire(name, self._life_s())
-                found, *_ = await pipe.execute()
-        return list(found)
+        names = [ready_key(key) for key in keys]
+        renewal = Template(("EXPIRE", KEY, self._life_s()))
+        found, _ = await self._redis.ask(
+            ask_values(names), ask(renewal, names if renews() else (), optional=True)
+        )
+        return found
 
     async def put(self, items: Mapping[str, bytes]) -> None:
         """Fill what is absent, for the TTL with jitter; what is there is newer and stays."""
@@ -44,21 +41,22 @@ class RedisPostCache:
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Drop them."""
-        if keys:
-            with store_errors():
-                await self._redis.delete(*map(_name, keys))
+        await self._redis.ask(ask(_FORGET, [ready_key(key) for key in keys]))
 
     async def _set(self, items: Mapping[str, bytes], *, only_absent: bool) -> None:
-        with store_errors():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key, value in items.items():
-                    pipe.set(_name(key), value, ex=self._life_s(), nx=only_absent)
-                await pipe.execute()
+        unless = ("NX",) if only_absent else ()
+        named = {ready_key(key): value for key, value in items.items()}
+        commands = {
+            name: ("SET", name, value, "EX", self._life_s(), *unless)
+            for name, value in named.items()
+        }
+        await self._redis.ask(ask_each(commands))
 
     def _life_s(self) -> int:
         spread = 1 + _JITTER * random.random()  # noqa: S311 - spreads load, guards nothing
         return round(self._ttl_s * spread)
 
 
-def _name(key: str) -> str:
+def ready_key(key: str) -> str:
+    """Where the ready bytes of a post or a person are."""
     return f"user:{key}" if key.startswith("u_") else f"post:{key}"

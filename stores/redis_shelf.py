@@ -2,35 +2,59 @@
 
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
-
 from domain.entities import FeedEntry
 from domain.ports.feeds import Shown
 from domain.settings import Feed
-from stores.redis_follow_cache import RedisFollowCache
-from stores.redis_post_cache import RedisPostCache
-from stores.redis_reaction_cache import RedisReactionCache
+from stores import redis_follow_cache as follows
+from stores import redis_reaction_cache as reactions
+from stores.redis_client import renews
+from stores.redis_commands import KEY, Ask, Template, ask, ask_values
+from stores.redis_server import RedisServer
 
 
 class RedisShelf:
-    """`domain.ports.feeds.Shelf` over one Redis. Raises StoreAway or Transient."""
+    """`domain.ports.feeds.Shelf` over Redis. Raises StoreAway or Transient."""
 
-    def __init__(self, client: Redis, feed: Feed) -> None:
-        self._posts = RedisPostCache(client, feed)
-        self._reactions = RedisReactionCache(client, feed)
-        self._follows = RedisFollowCache(client, feed)
+    def __init__(self, redis: RedisServer, feed: Feed) -> None:
+        self._redis = redis
+        self._renewal = Template(("EXPIRE", KEY, feed.post_ttl_s))
 
     async def read(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown:
         """Look all of it up; some of the reads also renew the lives of what is there."""
         ids = [entry.post_id for entry in entries]
         authors = [entry.author_id for entry in entries]
-        reactions = await self._reactions.get(ids, viewer_id)
-        following = await self._follows.following(viewer_id)
-        return Shown(
-            posts=await self._posts.get(ids),
-            people=await self._posts.get(authors),
-            counts=[counts for counts, _, _ in reactions],
-            liked=[counts is not None and liked for counts, liked, _ in reactions],
-            clicks=[click for _, _, click in reactions],
-            follows=None if following is None else [author in following for author in authors],
+        values = [
+            *(f"post:{post_id}" for post_id in ids),
+            *(f"user:{author_id}" for author_id in authors),
+            *(f"counts:{post_id}" for post_id in ids),
+        ]
+        clicks = [f"clicked:{viewer_id}:{post_id}" for post_id in ids]
+        likes = [f"likes:{post_id}" for post_id in ids]
+        found, marks, (followed,), _ = await self._redis.ask(
+            ask_values(values + clicks),
+            ask(Template(("SMISMEMBER", KEY, viewer_id, reactions.WHOLE)), likes),
+            _followed(viewer_id, authors),
+            ask(self._renewal, values + likes if renews() else (), optional=True),
         )
+        size = len(ids)
+        whole_follows, *known = followed
+        counts = [
+            reactions.read_counts(value) if value and whole else None
+            for value, (_, whole) in zip(found[2 * size : 3 * size], marks, strict=True)
+        ]
+        return Shown(
+            posts=found[:size],
+            people=found[size : 2 * size],
+            counts=counts,
+            liked=[
+                bool(liked) and count is not None
+                for (liked, _), count in zip(marks, counts, strict=True)
+            ],
+            clicks=[reactions.read_click(value) for value in found[3 * size :]],
+            follows=[bool(each) for each in known] if whole_follows else None,
+        )
+
+
+def _followed(viewer_id: str, authors: Sequence[str]) -> Ask:
+    words = ("SMISMEMBER", KEY, follows.WHOLE, *authors)
+    return ask(Template(words), (follows.following_key(viewer_id),))

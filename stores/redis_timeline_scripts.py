@@ -5,6 +5,8 @@ raising the floor is adding one and removing all floors but the last, with no co
 (Lua's would follow the server's locale). ARGV[1] and ARGV[2] are the cap and the trim slack.
 """
 
+from stores.redis_commands import Script
+
 _COMMON = """
 local key, cap, slack = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 
@@ -37,23 +39,36 @@ local function trim()
 end
 """
 
-PUSH = (
+PUSH = Script(
     _COMMON
     + """
--- ARGV: cap, slack, score, member. 1 when the feed exists, 0 when not.
-if redis.call('EXISTS', key) == 0 then return 0 end
+-- ARGV: cap, slack, score, member. 1 when the feed exists, 0 when not. Entries without any mark
+-- are no feed: a push was late for one that had just gone.
+if #marks() == 0 then
+  redis.call('DEL', key)
+  return 0
+end
 redis.call('ZADD', key, ARGV[3], ARGV[4])
 trim()
 return 1
 """
 )
 
-MERGE = (
+TRIM = Script(
+    _COMMON
+    + """
+-- ARGV: cap, slack.
+trim()
+return 0
+"""
+)
+
+MERGE = Script(
     _COMMON
     + """
 -- ARGV: cap, slack, building mark or '', built mark, floor mark or '', then score, member, ...
 local building, built, floor = ARGV[3], ARGV[4], ARGV[5]
-if redis.call('EXISTS', key) == 0 then return 0 end
+if #marks() == 0 then return 0 end
 if building ~= '' and not redis.call('ZSCORE', key, building) then return 0 end
 for i = 6, #ARGV, 1000 do
   redis.call('ZADD', key, unpack(ARGV, i, math.min(i + 999, #ARGV)))
@@ -72,13 +87,7 @@ return 1
 """
 )
 
-ADD_MARK = """
--- ARGV: the mark.
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('ZADD', KEYS[1], '+inf', ARGV[1]) end
-return 0
-"""
-
-REMOVE_AUTHOR = """
+REMOVE_AUTHOR = Script("""
 -- ARGV: the eleven characters of the author's id.
 local gone = {'!celebrity:' .. ARGV[1]}
 for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
@@ -88,4 +97,4 @@ for i = 1, #gone, 1000 do
   redis.call('ZREM', KEYS[1], unpack(gone, i, math.min(i + 999, #gone)))
 end
 return #gone
-"""
+""")

@@ -13,50 +13,39 @@ can't look built, and nothing brings back a set without building it. Whatever re
 is one script over that single key (`redis_timeline_scripts`).
 """
 
-import asyncio
 import secrets
 import time
+from asyncio import gather
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
-
-from redis.asyncio import Redis
+from functools import lru_cache
+from itertools import chain, compress
 
 from domain.entities import Cursor, FeedEntry
-from domain.feed import entry_of, member, older, place, truncation
+from domain.feed import member, truncation
 from domain.ports.feeds import FeedPage
 from domain.settings import Feed
 from stores import redis_timeline_scripts as lua
 from stores.checks import checked_id
-from stores.redis_client import store_errors
+from stores.redis_commands import KEY, Template, ask
+from stores.redis_feed_page import Marks, RedisFeedPage, page_of
+from stores.redis_server import RedisServer, meaning
 
-_PIPELINE = 1000  # commands on their way at once: a bounded reply buffer on both sides
+_BATCH = 250  # feeds: the server works on one batch while the next is packed
+_ROW = 4  # batches on their way at once: a bounded reply buffer on both sides
+_FEW = 16  # members: a set so small may be what late pushes left of a feed that has gone
 _TIES = 16  # read beyond a cursor at first, for entries that share its millisecond
-
-
-@dataclass(frozen=True, slots=True)
-class RedisFeedPage:
-    """A page of a built feed: entries newest first, all above the floor."""
-
-    entries: list[FeedEntry]
-    floor: Cursor | None
-    celebrities: list[str]
-    built_at: int
+_SIZE = Template(("ZCARD", KEY))
 
 
 class RedisTimelines:
-    """`domain.ports.feeds.Timelines` over one Redis. All methods raise StoreAway or Transient."""
+    """`domain.ports.feeds.Timelines` over Redis. All methods raise StoreAway or Transient."""
 
-    def __init__(self, client: Redis, feed: Feed, prefix: str = "feed") -> None:
-        self._redis = client
+    def __init__(self, redis: RedisServer, feed: Feed, prefix: str = "feed") -> None:
+        self._redis = redis
         self._prefix = prefix
-        self._cap = feed.cap
-        self._ttl_s = feed.ttl_s
         self._limits = (feed.cap, feed.trim_slack)
-        self._push = client.register_script(lua.PUSH)
-        self._merge = client.register_script(lua.MERGE)
-        self._add_mark = client.register_script(lua.ADD_MARK)
-        self._remove = client.register_script(lua.REMOVE_AUTHOR)
+        self._renewal = Template(("EXPIRE", KEY, feed.ttl_s))
+        self._ttl_s = feed.ttl_s
 
     async def push(self, entry: FeedEntry, user_ids: Sequence[str]) -> int:
         """Add to each feed that exists (built or building); twice is once; how many exist.
@@ -65,83 +54,95 @@ class RedisTimelines:
         """
         checked_id(entry.post_id, "ph_")
         checked_id(entry.author_id, "u_")
-        tail = (*self._limits, entry.published_at, member(entry))
-        exist = 0
-        for start in range(0, len(user_ids), _PIPELINE):
-            with store_errors():
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    pipe.scripts.add(self._push)  # type: ignore[arg-type] # typed for the sync one
-                    for user_id in user_ids[start : start + _PIPELINE]:
-                        pipe.evalsha(self._push.sha, 1, self._key(user_id), *tail)
-                    exist += sum(await pipe.execute())
-        return exist
+        return await self._add(entry.published_at, member(entry), user_ids)
 
     async def mark_celebrity(self, author_id: str, user_ids: Sequence[str]) -> None:
         """From now on pull this author into each feed that exists; twice is once."""
-        mark = _celebrity(checked_id(author_id, "u_"))
-        for start in range(0, len(user_ids), _PIPELINE):
-            with store_errors():
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    pipe.scripts.add(self._add_mark)  # type: ignore[arg-type] # typed for the sync one
-                    for user_id in user_ids[start : start + _PIPELINE]:
-                        pipe.evalsha(self._add_mark.sha, 1, self._key(user_id), mark)
-                    await pipe.execute()
+        await self._add("+inf", _celebrity(checked_id(author_id, "u_")), user_ids)
+
+    async def _add(self, score: int | str, name: bytes | str, user_ids: Sequence[str]) -> int:
+        keys = [self._key(user_id) for user_id in user_ids]
+        batches = [keys[start : start + _BATCH] for start in range(0, len(keys), _BATCH)]
+        added = 0
+        for start in range(0, len(batches), _ROW):
+            row = batches[start : start + _ROW]
+            added += sum(await gather(*(self._add_to(batch, score, name) for batch in row)))
+        return added
+
+    async def _add_to(self, keys: Sequence[str], score: int | str, name: bytes | str) -> int:
+        """Two round trips: how large are the sets, then add to those that are there.
+
+        A set that goes between the two comes back without marks, life or limit. It is cold, and
+        nothing grows there: the next push finds it small and leaves it to the script, which
+        removes what has no mark. The sizes also tell, for nothing, which sets want trimming.
+        """
+        (sizes,) = await self._redis.ask(ask(_SIZE, keys))
+        large = list(compress(keys, [size > _FEW for size in sizes]))
+        await self._redis.ask(ask(Template(("ZADD", KEY, score, name)), large))
+        limit = sum(self._limits)
+        if full := [key for key, size in zip(keys, sizes, strict=True) if size >= limit]:
+            await self._redis.run(lua.TRIM, dict.fromkeys(full, self._limits))
+        few = [key for key, size in zip(keys, sizes, strict=True) if 0 < size <= _FEW]
+        done = await self._redis.run(lua.PUSH, dict.fromkeys(few, (*self._limits, score, name)))
+        return len(large) + sum(done)
 
     async def exists(self, user_id: str) -> bool:
         """Whether there is a feed, built or building, that backfills would reach."""
-        with store_errors():
-            return bool(await self._redis.exists(self._key(user_id)))
+        return bool(await self._redis.call("ZCOUNT", self._key(user_id), "+inf", "+inf"))
 
-    async def page(self, user_id: str, before: Cursor | None, limit: int) -> RedisFeedPage | None:
-        """Entries newest first, strictly before the cursor; None when the feed is cold.
-
-        One round trip, unless more than a few entries share the cursor's millisecond: then it
-        reads again with twice the reach, from the same place, so that nothing that is added or
-        removed meanwhile can shift an offset.
-        """
-        reach = limit if before is None else limit + _TIES
-        while True:
-            marks, found = await self._read(user_id, before, reach)
-            said = _Marks.of(marks)
-            if said.built_at is None:
-                return None
-            floor = said.floor
-            entries = older(found, before)
-            if len(entries) >= limit or len(found) < reach:
-                above = [entry for entry in entries if floor is None or place(entry) > floor]
-                return RedisFeedPage(above[:limit], floor, said.celebrities, said.built_at)
-            reach *= 2
+    async def page(self, user_id: str, before: Cursor | None, limit: int) -> FeedPage | None:
+        """Entries newest first, strictly before the cursor; None when the feed is cold."""
+        (page,) = await self.pages([user_id], before, limit)
+        return page
 
     async def pages(
         self, user_ids: Sequence[str], before: Cursor | None, limit: int
     ) -> list[FeedPage | None]:
-        """`page` of several at once."""
-        return list(
-            await asyncio.gather(*(self.page(user_id, before, limit) for user_id in user_ids))
-        )
+        """`page` of several at once; their lives are renewed.
+
+        One round trip, unless more than a few entries share the cursor's millisecond: then it
+        reads those again with twice the reach, from the same place, so that nothing that is added
+        or removed meanwhile can shift an offset.
+        """
+        pages: dict[str, RedisFeedPage | None] = {}
+        reach = limit if before is None else limit + _TIES
+        while wanting := [user_id for user_id in user_ids if user_id not in pages]:
+            for user_id, (said, found) in zip(
+                wanting, await self._read(wanting, before, reach), strict=True
+            ):
+                marks = Marks.of(said)
+                if not marks.built_at:
+                    pages[user_id] = None
+                elif page := page_of(marks, found, before, limit, reach):
+                    pages[user_id] = page
+            reach *= 2
+        return [pages[user_id] for user_id in user_ids]
 
     async def _read(
-        self, user_id: str, before: Cursor | None, reach: int
-    ) -> tuple[list[bytes], list[FeedEntry]]:
-        """Marks and entries as of one moment; renews the feed's life."""
-        key = self._key(user_id)
+        self, user_ids: Sequence[str], before: Cursor | None, reach: int
+    ) -> list[tuple[list[bytes], list[bytes]]]:
+        """Marks, and members with scores, as of one moment of each set; renews their lives."""
+        keys = [self._key(user_id) for user_id in user_ids]
         top = "(+inf" if before is None else before.published_at
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.zrangebyscore(key, "+inf", "+inf")
-                pipe.zrevrangebyscore(key, top, "-inf", start=0, num=reach, withscores=True)
-                pipe.expire(key, self._ttl_s)
-                marks, found, _ = await pipe.execute()
-        return marks, [entry_of(name, score) for name, score in found]
+        replies, _ = await self._redis.ask(
+            ask(_reading(top, reach), keys),
+            ask(self._renewal, keys, optional=True),  # a replica refuses it
+        )
+        moments = replies[3::4]
+        for error in (part for moment in moments for part in moment if type(part) is not list):
+            raise meaning(error)
+        return moments
 
     async def begin_build(self, user_id: str) -> str:
         """Mark as building, so that pushes arrive; a token that `finish_build` must show."""
         token = secrets.token_hex(8)
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.execute_command("ZADD", self._key(user_id), "+inf", f"!building:{token}")
-                pipe.expire(self._key(user_id), self._ttl_s)
-                await pipe.execute()
+        begin = Template(
+            ("MULTI",),
+            ("ZADD", KEY, "+inf", f"!building:{token}"),
+            ("EXPIRE", KEY, self._ttl_s),
+            ("EXEC",),
+        )
+        await self._redis.ask(ask(begin, [self._key(user_id)]))
         return token
 
     async def finish_build(
@@ -170,32 +171,40 @@ class RedisTimelines:
         entries: Sequence[FeedEntry],
         marks: Sequence[tuple[str, str]] = (),
     ) -> bool:
-        floor = truncation(entries, self._cap)
+        floor = truncation(entries, self._limits[0])
         built = f"!built:{time.time_ns() // 1_000_000}"
         head = (*self._limits, mark, built, "" if floor is None else _spell_floor(floor))
-        args = [*head, *chain.from_iterable(marks), *_pairs(entries)]
-        with store_errors():
-            done = await self._merge(keys=[self._key(user_id)], args=args)
+        args = (*head, *chain.from_iterable(marks), *_pairs(entries))
+        (done,) = await self._redis.run(lua.MERGE, {self._key(user_id): args})
         return bool(done)
 
     async def remove(self, user_id: str, entries: Sequence[FeedEntry]) -> None:
         """Take these entries out of a feed."""
         if entries:
-            with store_errors():
-                await self._redis.zrem(self._key(user_id), *map(member, entries))
+            await self._redis.call("ZREM", self._key(user_id), *map(member, entries))
 
     async def remove_author(self, user_id: str, author_id: str) -> None:
         """Take one author's entries out of a feed, and stop pulling them."""
-        with store_errors():
-            await self._remove(keys=[self._key(user_id)], args=[author_id.removeprefix("u_")])
+        args = (author_id.removeprefix("u_"),)
+        await self._redis.run(lua.REMOVE_AUTHOR, {self._key(user_id): args})
 
     async def drop(self, user_id: str) -> None:
         """Make it cold; a build under way is voided."""
-        with store_errors():
-            await self._redis.delete(self._key(user_id))
+        await self._redis.call("DEL", self._key(user_id))
 
     def _key(self, user_id: str) -> str:
         return f"{self._prefix}:{user_id}"
+
+
+@lru_cache(64)
+def _reading(top: int | str, reach: int) -> Template:
+    """Marks and entries down from a score, of one moment."""
+    return Template(
+        ("MULTI",),
+        ("ZRANGEBYSCORE", KEY, "+inf", "+inf"),
+        ("ZREVRANGEBYSCORE", KEY, top, "-inf", "WITHSCORES", "LIMIT", 0, reach),
+        ("EXEC",),
+    )
 
 
 def _pairs(entries: Iterable[FeedEntry]) -> Iterable[int | bytes]:
@@ -208,25 +217,3 @@ def _spell_floor(floor: Cursor) -> str:
 
 def _celebrity(author_id: str) -> str:
     return f"!celebrity:{author_id.removeprefix('u_')}"
-
-
-@dataclass(slots=True)
-class _Marks:
-    """What a set says of itself."""
-
-    built_at: int | None = None
-    floor: Cursor | None = None
-    celebrities: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, members: Iterable[bytes]) -> "_Marks":
-        """Read the marks as they are ordered in the set: of several floors the last holds."""
-        said = cls()
-        for name, *rest in (each.decode().split(":") for each in members):
-            if name == "!built":
-                said.built_at = int(rest[0])
-            elif name == "!celebrity":
-                said.celebrities.append(f"u_{rest[0]}")
-            elif name == "!floor":
-                said.floor = Cursor(int(rest[0]), f"ph_{rest[1]}")
-        return said

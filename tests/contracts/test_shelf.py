@@ -86,10 +86,11 @@ async def test_a_warm_page_shows_everything(caches: Caches, viewer: str) -> None
 
 
 async def test_likes_of_a_cold_set_are_not_told(caches: Caches, viewer: str) -> None:
-    (post,) = fresh_entries(1)
-    await caches.reactions.put_counts(post.post_id, Counts(3))
-    shown = await caches.shelf.read([post], viewer)
-    assert (shown.counts, shown.liked) == ([None], [False])
+    sets, counted = fresh_entries(2)
+    await caches.reactions.put_likers(sets.post_id, [viewer])
+    await caches.reactions.put_counts(counted.post_id, Counts(3))
+    shown = await caches.shelf.read([sets, counted], viewer)
+    assert (shown.counts, shown.liked) == ([None, None], [False, False])
 
 
 async def test_entries_of_one_author_share_what_is_theirs(caches: Caches, viewer: str) -> None:

@@ -35,7 +35,7 @@ def timelines(request: pytest.FixtureRequest) -> Timelines:
     if request.param == "memory":
         return MemoryTimelines(FEED)
     stores: Stores = request.getfixturevalue("stores")
-    return RedisTimelines(stores.redis, FEED)
+    return RedisTimelines(stores.redis_server, FEED)
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ async def test_pages_never_skip_or_repeat_with_equal_times(
 
 
 async def test_a_thousand_posts_in_one_millisecond_are_paged(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis, Feed())
+    timelines = RedisTimelines(stores.redis_server, Feed())
     content = [entry(0, number) for number in range(1000)]
     await build(timelines, user, content)
     assert await walk(timelines, user, 20) == content[::-1]
@@ -304,7 +304,7 @@ async def test_twin_and_server_agree_whatever_happens(
     stores: Stores, operations: list[tuple[object, ...]]
 ) -> None:
     user = fresh_id("u_")
-    both: list[Timelines] = [MemoryTimelines(FEED), RedisTimelines(stores.redis, FEED)]
+    both: list[Timelines] = [MemoryTimelines(FEED), RedisTimelines(stores.redis_server, FEED)]
     pages = [await _run(timelines, user, operations) for timelines in both]
     assert pages[0] == pages[1]
 
@@ -345,7 +345,7 @@ async def _change(
 
 
 async def test_reads_renew_a_feeds_life_and_writes_do_not(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis, FEED)
+    timelines = RedisTimelines(stores.redis_server, FEED)
     await build(timelines, user, [])
     key = f"feed:{user}"
     await stores.redis.expire(key, 60)
@@ -357,7 +357,7 @@ async def test_reads_renew_a_feeds_life_and_writes_do_not(stores: Stores, user: 
 
 
 async def test_marks_do_not_pile_up(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis, FEED)
+    timelines = RedisTimelines(stores.redis_server, FEED)
     for _ in range(3):
         await timelines.begin_build(user)
     await build(timelines, user, entries(FEED.cap))
@@ -367,7 +367,7 @@ async def test_marks_do_not_pile_up(stores: Stores, user: str) -> None:
 
 
 async def test_a_script_cache_that_was_lost_is_no_error(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis, FEED)
+    timelines = RedisTimelines(stores.redis_server, FEED)
     await build(timelines, user, [])
     await stores.redis.script_flush()
     await timelines.push(entry(1), [user])
@@ -377,7 +377,7 @@ async def test_a_script_cache_that_was_lost_is_no_error(stores: Stores, user: st
 
 
 async def test_what_is_no_post_never_gets_into_a_feed(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis, FEED)
+    timelines = RedisTimelines(stores.redis_server, FEED)
     await build(timelines, user, [])
     for bad in (FeedEntry(1, "x", AUTHORS[0]), FeedEntry(1, f"ph_{spell(1)}", "a\0b")):
         with pytest.raises(Unrecoverable):

@@ -1,0 +1,76 @@
+"""Reading a feed set's replies: its marks, and a page of entries. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from domain.entities import Cursor, FeedEntry
+from domain.feed import entry_of
+from domain.ids import WIDTH
+from stores.redis_wire import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFeedPage:
+    """A page of a built feed: entries newest first, all above the floor."""
+
+    entries: list[FeedEntry]
+    floor: Cursor | None
+    celebrities: list[str]
+    built_at: int
+
+
+@dataclass(slots=True)
+class Marks:
+    """What a set says of itself; `redis_timelines` tells how."""
+
+    built_at: int = 0
+    floor: Cursor | None = None
+    celebrities: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, members: Iterable[bytes]) -> "Marks":
+        """Read the marks as they are ordered in the set: of several floors the last holds."""
+        said = cls()
+        for name, *rest in (member.decode().split(":") for member in members):
+            if name == "!built":
+                said.built_at = int(rest[0])
+            elif name == "!celebrity":
+                said.celebrities.append(f"u_{rest[0]}")
+            elif name == "!floor":
+                said.floor = Cursor(int(rest[0]), f"ph_{rest[1]}")
+        return said
+
+
+def page_of(
+    marks: Marks, found: Sequence[Reply], before: Cursor | None, limit: int, reach: int
+) -> RedisFeedPage | None:
+    """The page from members and scores, newest first, of which `reach` were asked for.
+
+    None when those within reach don't settle it: too many share the cursor's millisecond.
+    """
+    names, scores = found[::2], found[1::2]
+    start = 0 if before is None else _not_older(names, scores, before)
+    if len(names) - start < limit and len(names) == reach:
+        return None
+    end = start + limit
+    rows = zip(names[start:end], scores[start:end], strict=True)
+    entries = [entry_of(name, score) for name, score in rows]
+    if marks.floor is not None:
+        _cut(entries, marks.floor)
+    return RedisFeedPage(entries, marks.floor, marks.celebrities, marks.built_at)
+
+
+def _not_older(names: Sequence[Reply], scores: Sequence[Reply], before: Cursor) -> int:
+    """How many at the front share the cursor's millisecond without being older."""
+    post = before.post_id.removeprefix("ph_").encode()
+    for count, (name, score) in enumerate(zip(names, scores, strict=True)):
+        if name[:WIDTH] < post or int(score) < before.published_at:
+            return count
+    return len(names)
+
+
+def _cut(entries: list[FeedEntry], floor: Cursor) -> None:
+    """Take what is at or below the floor off the end."""
+    least = (floor.published_at, floor.post_id)
+    while entries and (entries[-1].published_at, entries[-1].post_id) <= least:
+        entries.pop()
