@@ -36,8 +36,9 @@ class SmallFeeds:
         self.reaction_cache = stores.reaction_cache
         self.shelf = stores.shelf
         self.celebrities = stores.celebrities
-        self.timelines = RedisTimelines(stores.redis, FEED)
-        self.pulls = RedisTimelines(stores.redis, FEED, "pulls")
+        self.push_limit = stores.push_limit
+        self.timelines = RedisTimelines(stores.redis_server, FEED)
+        self.pulls = RedisTimelines(stores.redis_server, FEED, "pulls")
 
 
 class Play:
