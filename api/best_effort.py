@@ -5,7 +5,6 @@ from typing import ParamSpec, TypeVar
 
 from api.breakers import Breakers
 from domain.errors import Transient
-from domain.settings import Degradation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -15,9 +14,9 @@ D = TypeVar("D")
 class BestEffort:
     """One answer's dealings with its stores: who failed once isn't asked again."""
 
-    def __init__(self, breakers: Breakers | None = None) -> None:
+    def __init__(self, breakers: Breakers) -> None:
         self.away: set[str] = set()
-        self._breakers = breakers or Breakers(Degradation())
+        self._breakers = breakers
 
     @property
     def whole(self) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from copy import copy
 from enum import StrEnum
 from typing import ParamSpec, TypeVar
 
@@ -132,6 +133,12 @@ class Breakers:
     def __getitem__(self, store: str) -> Breaker:
         """The one of this store."""
         return self._breakers[store]
+
+    def of_replica(self) -> "Breakers":
+        """The same, but what is asked of the cache is asked of its replica."""
+        view = copy(self)
+        view._breakers = self._breakers | {"redis": self._breakers["replica"]}  # noqa: SLF001 - its own kind
+        return view
 
     @property
     def states(self) -> Mapping[str, State]:

@@ -6,8 +6,9 @@ from typing import Protocol
 
 import structlog
 
+from api.breakers import Breaker, Breakers
 from api.durable_feed import DurableFeed
-from domain.entities import FeedEntry
+from domain.entities import Cursor, FeedEntry
 from domain.ports.feeds import Timelines
 from domain.ports.graph import Celebrities, Follows
 from domain.ports.photos import Photos
@@ -52,11 +53,24 @@ class Build:
         return self.source.so_far() if self.source else []
 
 
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """Posts of one user after the other, as long as the store answers."""
+
+    photos: Photos
+    breaker: Breaker
+
+    async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
+        """As the port's. Raises StoreAway at once while the store isn't asked."""
+        return await self.breaker.run(self.photos.by_user, user_id, before, limit)
+
+
 class FeedBuilder:
     """Starts builds, one a set at a time and few altogether, and lets them run to their end."""
 
-    def __init__(self, stores: BuildStores, feed: Feed) -> None:
+    def __init__(self, stores: BuildStores, feed: Feed, breakers: Breakers) -> None:
         self._stores = stores
+        self._breakers = breakers
         self._cap = feed.cap
         self._running: dict[tuple[str, str], Build] = {}
         self._slots = asyncio.Semaphore(feed.builds_at_once)
@@ -92,9 +106,11 @@ class FeedBuilder:
         stores = self._stores
         async with self._slots:
             token = await stores.timelines.begin_build(user_id)
-            followees = await stores.follows.following(user_id)
-            pulled = await stores.celebrities.pulled_among(followees)
-            source = DurableFeed(stores.photos, followees, None, self._cap)
+            graph = self._breakers["postgres"]
+            followees = await graph.run(stores.follows.following, user_id)
+            pulled = await graph.run(stores.celebrities.pulled_among, followees)
+            photos = _Guarded(stores.photos, self._breakers["cassandra"])
+            source = DurableFeed(photos, followees, None, self._cap)
             self._running["feed", user_id].source = source
             entries = await source.read()
             return await stores.timelines.finish_build(user_id, token, entries, pulled)
@@ -102,7 +118,8 @@ class FeedBuilder:
     async def _build_pulls(self, author_id: str) -> bool:
         async with self._slots:
             token = await self._stores.pulls.begin_build(author_id)
-            entries = await self._stores.photos.by_user(author_id, None, self._cap)
+            by_user = self._stores.photos.by_user
+            entries = await self._breakers["cassandra"].run(by_user, author_id, None, self._cap)
             return await self._stores.pulls.finish_build(author_id, token, entries)
 
     async def close(self) -> None:

@@ -3,8 +3,8 @@
 A warm read is two sequential round trips to Redis, three with celebrities (I11): the page of the
 feed set with its marks; the lists of the celebrities among those followed; then everything that
 the page shows, and whether its authors are still followed. A cold feed is built first. Below the
-floor of a set, and while Redis is away, the durable stores continue with the same merge and the
-same cursor.
+floor of a set the durable stores continue with the same merge and the same cursor. Where to look
+while Redis is away is the ladder's to say (`api/ladder.py`).
 """
 
 import asyncio
@@ -26,7 +26,6 @@ from domain.settings import Degradation, Feed
 
 _SPARE = 8  # entries read beyond a page, for those that turn out to be gone or hidden
 _BUILD_LIMIT_S = 2.0
-_DEGRADED_AT_ONCE = 4  # reads past an absent Redis: the durable stores must not fall after it
 
 
 class FeedStores(HydrationStores, BuildStores, GraphStores, Protocol):
@@ -42,9 +41,8 @@ class FeedReader:
         self._stores = stores
         self._breakers = breakers or Breakers(Degradation())
         self._hydrator = Hydrator(stores, edge_base, self._breakers)
-        self._builder = FeedBuilder(stores, feed)
+        self._builder = FeedBuilder(stores, feed, self._breakers)
         self._pulls = PullLists(lambda: stores.pulls, self._builder, feed.pull_heads_s)
-        self._degraded = asyncio.Semaphore(_DEGRADED_AT_ONCE)
 
     async def home(self, viewer_id: str, before: Cursor | None, limit: int) -> Page:
         """The viewer's feed, strictly before the cursor."""
@@ -59,7 +57,7 @@ class FeedReader:
                 return await read.collect(_once(older(gathered, before)))
             page = await self._timeline(read, before, size)
         if page is None and not read.effort.whole:
-            return await self._past_redis(read, before, size)
+            return Page([], None, Completeness.DEGRADED)  # the ladder knows where else to look
         return await read.collect(self._batches(read, page, before, size))
 
     async def grid(
@@ -80,13 +78,6 @@ class FeedReader:
     async def _timeline(self, read: Reading, before: Cursor | None, size: int) -> FeedPage | None:
         ask = read.effort.ask("redis", None, self._stores.timelines.page)
         return await ask(read.viewer_id, before, size)
-
-    async def _past_redis(self, read: Reading, before: Cursor | None, size: int) -> Page:
-        """From the durable stores alone, for a few readers at a time; the others get no posts."""
-        if self._degraded.locked():
-            return Page([], None, Completeness.DEGRADED)
-        async with self._degraded:
-            return await read.collect(self._durable(read, before, size))
 
     async def _build(self, read: Reading) -> list[FeedEntry] | None:
         """Build a cold feed; what was gathered so far when it takes too long or fails."""

@@ -67,6 +67,7 @@ async def delete(api: Api, request: Request, viewer: Viewer, post_id: PostId) ->
     if post.status is PhotoStatus.PUBLISHED:
         event = post_events.deleted(post, api.now_ms())
         await api.stores.events.publish(POST_DELETED, event, trace_headers(request))
+        api.feeds.last.post_deleted(post_id)
         with suppress(Transient):
             await api.stores.photos.delete(post_id)
             await api.stores.post_cache.replace({post_id: b""})

@@ -70,6 +70,6 @@ async def ready_posts(
     deps: Deps, viewer: str, entries: Sequence[FeedEntry]
 ) -> tuple[list[bytes], bool]:
     """The live ones of `entries` as JSON (Post), in order; whether every store answered."""
-    effort = BestEffort()
+    effort = BestEffort(deps.breakers)
     shown = await deps.hydrator.posts(entries, viewer, effort) if entries else []
     return [post for _, post in shown], effort.whole

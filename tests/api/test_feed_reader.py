@@ -229,23 +229,6 @@ async def test_a_build_that_fails_behind_its_reader_is_begun_again(
     assert post_ids(page) == ids_of(await life.expected(viewer))[:3]
 
 
-async def test_without_redis_the_durable_stores_answer() -> None:
-    life, viewer = await scene(30)
-    reader = without(life, *REDIS)
-    first = await reader.home(viewer, None, 10)
-    second = await reader.home(viewer, first.after, 10)
-    assert first.completeness is second.completeness is Completeness.DEGRADED
-    assert post_ids(first) + post_ids(second) == ids_of(await life.expected(viewer))[:20]
-
-
-async def test_without_redis_few_readers_at_a_time_reach_the_durable_stores() -> None:
-    life, viewer = await scene(30)
-    reader = without(life, *REDIS)
-    pages = await asyncio.gather(*(reader.home(viewer, None, 5) for _ in range(6)))
-    assert [len(page.posts) for page in pages] == [5, 5, 5, 5, 0, 0]
-    assert {page.completeness for page in pages} == {Completeness.DEGRADED}
-
-
 @pytest.mark.parametrize("warm", [True, False])
 @pytest.mark.parametrize(
     "stores", [CASSANDRA, POSTGRES, (*CASSANDRA, *POSTGRES), (*REDIS, *CASSANDRA, *POSTGRES)]
@@ -264,19 +247,6 @@ async def test_no_absent_store_fails_a_read(stores: tuple[str, ...], *, warm: bo
     else:
         assert (page.posts, page.after) == ([], None)
         assert page.completeness is Completeness.DEGRADED
-
-
-async def test_a_store_that_hangs_is_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.breakers.STORE_LIMIT_S", 0.02)
-    life, viewer = await scene(5)
-
-    async def hang(*_: object) -> None:
-        await asyncio.sleep(60)
-
-    life.world.timelines.page = hang  # type: ignore[method-assign,assignment] # never answers
-    page = await life.reader.home(viewer, None, 5)
-    assert page.completeness is Completeness.DEGRADED
-    assert post_ids(page) == ids_of(await life.expected(viewer))
 
 
 async def test_a_mistake_of_ours_is_not_hidden_as_degraded() -> None:

@@ -1,0 +1,150 @@
+"""A home feed whatever is away: step by step down to an empty page, never an error.
+
+1. The usual read (`FeedReader`): caches, with the durable stores behind them.
+2. The same read from a replica of the cache, where one is configured.
+3. The viewer's last good first page, at most a minute old (`LastPages`).
+4. The few most recent posts straight from the durable stores, within a budget.
+5. An empty page that says `degraded`.
+
+What is away is known by the breakers, so that the upper steps cost no waiting. Feed reads beyond
+`reads_in_flight` are refused: there is no queue that could grow. See docs/decisions/0017.
+"""
+
+import random
+import time
+from dataclasses import replace
+from enum import StrEnum
+
+from anyio import CapacityLimiter, WouldBlock
+
+from api import metrics
+from api.breakers import Breakers, State
+from api.direct_read import NOTHING, Direct
+from api.feed_page import Completeness, Page
+from api.feed_reader import FeedReader
+from api.last_pages import LastPages
+from api.problems import UNAVAILABLE, Problem
+from domain.entities import Cursor
+from domain.settings import Degradation
+
+_COME_BACK_S = 3  # at the latest; not all at once
+
+
+class Source(StrEnum):
+    """The step that a page comes from; the metric's label."""
+
+    USUAL = "usual"
+    REPLICA = "replica"
+    KEPT = "kept"
+    DIRECT = "direct"
+    NOTHING = "nothing"
+
+
+_ANSWERED = {
+    (completeness, source): metrics.FEED_PAGES.labels(completeness, source)
+    for completeness in Completeness
+    for source in Source
+}
+
+
+class Ladder:
+    """Answers GET /feed from the highest step that holds."""
+
+    def __init__(
+        self,
+        readers: tuple[FeedReader, FeedReader | None],
+        direct: Direct,
+        breakers: Breakers,
+        settings: Degradation,
+    ) -> None:
+        self._usual, self._replica = readers
+        self._direct = direct
+        self._breakers = breakers
+        self._room = CapacityLimiter(settings.reads_in_flight)
+        self.last = LastPages(settings)
+
+    async def home(self, viewer_id: str, before: Cursor | None, limit: int) -> Page:
+        """The viewer's feed, strictly before the cursor.
+
+        Raises Problem (503): too many reads are under way, though every store is there.
+        """
+        mine = object()
+        try:
+            self._room.acquire_on_behalf_of_nowait(mine)
+        except WouldBlock:
+            page, source = self._crowded_out(viewer_id, before, limit)
+        else:
+            try:
+                page, source = await self._home(viewer_id, before, limit)
+            finally:
+                self._room.release_on_behalf_of(mine)
+        _ANSWERED[page.completeness, source].inc()
+        return page
+
+    async def grid(
+        self, user_id: str, viewer_id: str, before: Cursor | None, limit: int
+    ) -> Page | None:
+        """A person's own posts; None when there is no such person. Raises Problem (503)."""
+        mine = object()
+        try:
+            self._room.acquire_on_behalf_of_nowait(mine)
+        except WouldBlock:
+            return self._refused()
+        try:
+            return await self._usual.grid(user_id, viewer_id, before, limit)
+        finally:
+            self._room.release_on_behalf_of(mine)
+
+    async def close(self) -> None:
+        """Give up the builds that still run."""
+        await self._usual.close()
+        if self._replica is not None:
+            await self._replica.close()
+
+    async def _home(self, viewer_id: str, before: Cursor | None, limit: int) -> tuple[Page, Source]:
+        began = time.monotonic()
+        page = await self._usual.home(viewer_id, before, limit)
+        if page.completeness is not Completeness.DEGRADED:
+            if before is None and page.completeness is Completeness.COMPLETE:
+                self.last.keep(viewer_id, page, began)
+            return page, Source.USUAL
+        return await self._below(page, viewer_id, before, limit)
+
+    async def _below(
+        self, page: Page, viewer_id: str, before: Cursor | None, limit: int
+    ) -> tuple[Page, Source]:
+        """The best of the lower steps; a poor page of the usual read is better than none."""
+        if not page.posts and self._replica is not None:
+            copy = await self._replica.home(viewer_id, before, limit)
+            if copy.posts or copy.completeness is Completeness.COMPLETE:
+                return replace(copy, completeness=Completeness.DEGRADED), Source.REPLICA
+        kept = None if before else self._kept(viewer_id, limit)
+        if kept is not None and len(kept.posts) > len(page.posts):
+            return kept, Source.KEPT
+        if page.posts:
+            return page, Source.USUAL
+        direct = await self._direct.read(viewer_id, before, limit)
+        return direct, Source.DIRECT if direct.posts else Source.NOTHING
+
+    def _kept(self, viewer_id: str, limit: int) -> Page | None:
+        page = self.last.get(viewer_id, limit)
+        return page and replace(page, completeness=Completeness.DEGRADED)
+
+    def _crowded_out(
+        self, viewer_id: str, before: Cursor | None, limit: int
+    ) -> tuple[Page, Source]:
+        """What costs nothing: the kept page, else a refusal. Raises Problem (503)."""
+        kept = None if before else self._kept(viewer_id, limit)
+        return (kept, Source.KEPT) if kept else (self._refused(), Source.NOTHING)
+
+    def _refused(self) -> Page:
+        """While a store is away nothing, but no error. Raises Problem (503) when all are there."""
+        metrics.FEED_SHED.inc()
+        if any(state is not State.CLOSED for state in self._breakers.states.values()):
+            return NOTHING
+        seconds = random.randint(1, _COME_BACK_S)  # noqa: S311 - spreads load, guards nothing
+        raise Problem(
+            UNAVAILABLE,
+            "too many feeds are being read; try again",
+            headers={"Retry-After": str(seconds)},
+        )

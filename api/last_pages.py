@@ -1,0 +1,112 @@
+"""Each viewer's last good first page, kept in the process for when the stores are away.
+
+Nothing is copied: the posts' bytes of an answer are held a minute longer. The oldest go first when
+there are too many. A kept page never shows what its viewer has unfollowed since (a change of whom
+they follow forgets the page) nor a deleted post, as far as this process was told; what other
+processes changed it may show until its minute is over.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
+
+from api.feed_page import Page
+from domain.entities import Cursor
+from domain.settings import Degradation
+
+_PER_POST = 64  # bytes beside a post's own: its object, its place in the list
+_PER_PAGE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    page: Page
+    at: float
+    size: int
+
+
+class _Seen(msgspec.Struct):
+    """What a post's JSON is asked for."""
+
+    post_id: str
+    created_at: datetime
+
+
+class LastPages:
+    """At most `kept_pages_bytes` of first pages, none older than `kept_page_s`."""
+
+    def __init__(self, settings: Degradation, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = settings.kept_pages_bytes
+        self._life_s = settings.kept_page_s
+        self._clock = clock
+        self._pages: OrderedDict[str, _Kept] = OrderedDict()
+        self._bytes = 0
+        self._changed = _Recently(self._life_s)
+        self._deleted = _Recently(self._life_s)
+
+    def keep(self, viewer_id: str, page: Page, since: float) -> None:
+        """Keep a complete first page that was begun to be read at `since` (this clock)."""
+        changed = self._changed.when(viewer_id)
+        if changed is not None and changed >= since:
+            return  # it may have been read before the viewer unfollowed somebody
+        self.forget(viewer_id)
+        size = sum(map(len, page.posts)) + _PER_POST * len(page.posts) + _PER_PAGE
+        self._pages[viewer_id] = _Kept(page, since, size)
+        self._bytes += size
+        while self._bytes > self._most:
+            _, oldest = self._pages.popitem(last=False)
+            self._bytes -= oldest.size
+
+    def get(self, viewer_id: str, limit: int) -> Page | None:
+        """The viewer's page as it may be shown now, at most `limit` posts; None without one."""
+        kept = self._pages.get(viewer_id)
+        if kept is None or self._clock() - kept.at > self._life_s:
+            return None
+        seen = [msgspec.json.decode(post, type=_Seen) for post in kept.page.posts]
+        both = zip(seen, kept.page.posts, strict=True)
+        shown = [(each, post) for each, post in both if self._deleted.when(each.post_id) is None]
+        after = kept.page.after
+        if len(shown) > limit:
+            after = _place(shown[limit - 1][0])
+        return replace(kept.page, posts=[post for _, post in shown[:limit]], after=after)
+
+    def follows_changed(self, viewer_id: str) -> None:
+        """Forget the page, and one that is being read now."""
+        self._changed.note(viewer_id, self._clock())
+        self.forget(viewer_id)
+
+    def post_deleted(self, post_id: str) -> None:
+        """Show it no more."""
+        self._deleted.note(post_id, self._clock())
+
+    def forget(self, viewer_id: str) -> None:
+        """Drop a page."""
+        if dropped := self._pages.pop(viewer_id, None):
+            self._bytes -= dropped.size
+
+
+class _Recently:
+    """When something happened to an id, as long as that matters."""
+
+    def __init__(self, life_s: float) -> None:
+        self._life_s = life_s
+        self._when: OrderedDict[str, float] = OrderedDict()
+
+    def note(self, key: str, now: float) -> None:
+        """It happened now."""
+        self._when[key] = now
+        self._when.move_to_end(key)
+        while self._when[next(iter(self._when))] < now - self._life_s:
+            self._when.popitem(last=False)
+
+    def when(self, key: str) -> float | None:
+        """The last time, if it was lately."""
+        return self._when.get(key)
+
+
+def _place(seen: _Seen) -> Cursor:
+    return Cursor(round(seen.created_at.timestamp() * 1000), seen.post_id)
