@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth import BadToken
@@ -28,15 +27,18 @@ class Admission:
             await self._app(scope, receive, send)
             return
         state: dict[str, Any] = scope["state"]
-        sent = Headers(scope=scope)
+        sent: dict[bytes, bytes] = state["sent"]
         state["ip"] = scope["client"][0] if scope.get("client") else "unknown"
         self._deps.limits.spend_general(state, "ip", state["ip"])
-        state["viewer"] = self._viewer(sent.get("authorization", ""))
+        state["viewer"] = self._viewer(sent.get(b"authorization", b"").decode("latin-1"))
         if state["viewer"]:
             self._deps.limits.spend_general(state, "user", state["viewer"])
         if scope["method"] in UNSAFE:
             state["body"] = await _whole_body(sent, receive)
             receive = _replay(state["body"], receive)
+        elif state["viewer"]:  # then nothing that is only read answers 401
+            await self._app(scope, receive, send)
+            return
         await self._app(scope, receive, _Unauthenticated(self._deps, scope, receive, send).send)
 
     def _viewer(self, authorization: str) -> str | None:
@@ -70,9 +72,9 @@ class _Unauthenticated:
             await self._send(message)
 
 
-async def _whole_body(sent: Headers, receive: Receive) -> bytes:
+async def _whole_body(sent: dict[bytes, bytes], receive: Receive) -> bytes:
     """The body, at most MAX_BODY_BYTES. Raises Problem for more, or when it trickles."""
-    announced = sent.get("content-length", "0")
+    announced = sent.get(b"content-length", b"0")
     too_large = Problem(TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
     if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
         raise too_large

@@ -14,6 +14,7 @@ from api import (
     accounts,
     comments,
     feed,
+    feed_explain,
     follows,
     hashtags,
     health,
@@ -29,11 +30,14 @@ from api import (
 )
 from api.admission import Admission
 from api.auth import TokenBook
+from api.breakers import Breakers
 from api.deps import Deps, required
+from api.direct_read import Direct
 from api.envelope import Envelope
 from api.feed_reader import FeedReader
 from api.hydrator import Hydrator
 from api.idempotency import Idempotency
+from api.ladder import Ladder
 from api.limits import Limiter
 from api.problems import HANDLED, handle
 from domain.errors import Transient
@@ -48,6 +52,7 @@ _PRIVATE = (
     photos,
     posts,
     own_posts,
+    feed_explain,
     likes,
     comments,
     hashtags,
@@ -60,13 +65,16 @@ _log = structlog.get_logger()
 def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
     """The application. Who makes the stores closes them."""
     edge = settings.url("edge")
+    breakers = Breakers(settings.degradation)
+    hydrator = Hydrator(stores, edge, breakers)
     deps = Deps(
         settings=settings,
         stores=stores,
         tokens=TokenBook(settings.tokens, secrets.jwt_key),
         limits=Limiter(settings.limits, stores.redis),
-        feed_reader=FeedReader(stores, edge, settings.feed),
-        hydrator=Hydrator(stores, edge),
+        breakers=breakers,
+        feeds=_feeds(settings, stores, hydrator, breakers),
+        hydrator=hydrator,
     )
     app = FastAPI(
         title="photofeed",
@@ -95,14 +103,24 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
     return app
 
 
+def _feeds(settings: Settings, stores: Stores, hydrator: Hydrator, breakers: Breakers) -> Ladder:
+    edge, feed, degradation = settings.url("edge"), settings.feed, settings.degradation
+    usual = FeedReader(stores, edge, feed, breakers)
+    replica = None
+    if stores.replica is not None:
+        replica = FeedReader(stores.replica, edge, feed, breakers.of_replica())
+    direct = Direct(stores, hydrator, breakers, degradation)
+    return Ladder((usual, replica), direct, breakers, degradation)
+
+
 def _middleware(deps: Deps) -> list[Middleware]:
     """Outermost first."""
+    trusted = list(deps.settings.limits.trusted_proxies)
     return [
-        Middleware(
-            ProxyHeadersMiddleware, trusted_hosts=list(deps.settings.limits.trusted_proxies)
-        ),
-        Middleware(Envelope),
+        *([Middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)] if trusted else []),
+        Middleware(Envelope, unlimited=(feed.PATH,)),
         Middleware(Admission, deps=deps),
+        Middleware(feed.HotPath, deps=deps),
         Middleware(Idempotency, deps=deps),
     ]
 
@@ -116,7 +134,7 @@ async def _lifespan(deps: Deps, _: FastAPI) -> AsyncIterator[None]:
     with suppress(asyncio.CancelledError):
         await starting
     deps.passwords.close()
-    await deps.feed_reader.close()
+    await deps.feeds.close()
 
 
 async def _start_ids(deps: Deps) -> None:

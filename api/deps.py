@@ -1,15 +1,18 @@
 """What the routes need, in one frozen record, and who is calling."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api import trace
 from api.auth import Passwords, TokenBook
-from api.feed_reader import FeedReader
+from api.breakers import Breakers
 from api.hydrator import Hydrator
+from api.ladder import Ladder
 from api.limits import Limiter
 from api.problems import UNAUTHENTICATED, Problem, not_found
 from domain import ids
@@ -25,7 +28,8 @@ class Deps:
     stores: Stores
     tokens: TokenBook
     limits: Limiter
-    feed_reader: FeedReader
+    breakers: Breakers
+    feeds: Ladder
     hydrator: Hydrator
     passwords: Passwords = field(default_factory=Passwords)
 
@@ -37,7 +41,12 @@ class Deps:
     @staticmethod
     def authenticate(request: Request) -> str:
         """The id of the user whose valid token came with the call. Raises Problem (401)."""
-        viewer: str | None = request.state.viewer
+        return Deps.viewer(request.scope["state"])
+
+    @staticmethod
+    def viewer(state: Mapping[str, Any]) -> str:
+        """The same from a call's state. Raises Problem (401)."""
+        viewer: str | None = state["viewer"]
         if viewer is None:
             raise Problem(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
         return viewer
@@ -86,8 +95,7 @@ def _known(text: str, prefix: str, what: str) -> str:
 
 def trace_headers(request: Request) -> dict[str, bytes]:
     """Record headers that carry the call's trace into the log."""
-    traceparent: str = request.state.traceparent
-    return {"traceparent": traceparent.encode()}
+    return {"traceparent": trace.of(request.scope["state"]).encode()}
 
 
 Api = Annotated[Deps, Depends(_deps)]

@@ -1,22 +1,22 @@
 """What every answer goes through: request id, security headers, metrics, the last resort."""
 
 import asyncio
+import os
 import re
 import time
-import uuid
+from collections.abc import Collection
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import limits, metrics, trace
+from api import limits, metrics
 from api.problems import INTERNAL, problem_of
 
 CALL_LIMIT_S = 25.0
 """Below the life of an unfinished Idempotency-Key, so that no two tries of a call overlap."""
 
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _DEFAULTS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -31,10 +31,15 @@ _log = structlog.get_logger()
 
 
 class Envelope:
-    """Names the call, times it, and turns whatever escapes into a problem."""
+    """Names the call, times it, and turns whatever escapes into a problem.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Calls of the paths in `unlimited` may take longer than CALL_LIMIT_S: they bound their waits
+    themselves.
+    """
+
+    def __init__(self, app: ASGIApp, unlimited: Collection[str] = ()) -> None:
         self._app = app
+        self._unlimited = frozenset(unlimited)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call, whatever happens."""
@@ -44,12 +49,16 @@ class Envelope:
         answer = _Answer(scope, send)
         metrics.IN_FLIGHT.inc()
         try:
-            async with asyncio.timeout(CALL_LIMIT_S):
+            if scope["path"] in self._unlimited:
                 await self._app(scope, receive, answer.send)
+            else:
+                async with asyncio.timeout(CALL_LIMIT_S):
+                    await self._app(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing may escape as a traceback
             problem = problem_of(error)
             if problem.kind is INTERNAL:
-                _log.exception("call.failed", request_id=answer.request_id, path=scope["path"])
+                request_id = answer.request_id.decode()
+                _log.exception("call.failed", request_id=request_id, path=scope["path"])
             if answer.status == 0:
                 await problem.response()(scope, receive, answer.send)
         finally:
@@ -58,31 +67,32 @@ class Envelope:
 
 
 class _Answer:
-    """One answer on its way out."""
+    """One answer on its way out. `state["sent"]` are the call's headers, the first of each name."""
+
+    __slots__ = ("_scope", "_send", "_started", "request_id", "status")
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        sent = Headers(scope=scope)
-        given = sent.get("x-request-id", "")
-        self.request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        sent: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        given = sent.get(b"x-request-id", b"")
+        self.request_id = given if _SANE_ID.fullmatch(given) else os.urandom(16).hex().encode()
         self.status = 0
         self._scope = scope
         self._send = send
         self._started = time.perf_counter()
-        state = scope.setdefault("state", {})
-        state["traceparent"] = trace.continued(sent.get("traceparent"))
+        scope.setdefault("state", {})["sent"] = sent
 
     async def send(self, message: Message) -> None:
         """Send on, the first message with our headers."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            present = {name for name, _ in message["headers"]}
-            ours = [
-                (b"x-request-id", self.request_id.encode()),
+            headers = [
+                *message["headers"],
+                (b"x-request-id", self.request_id),
                 *limits.headers(self._scope["state"]),
-                *_DEFAULTS,
             ]
-            extra = [header for header in ours if header[0] not in present]
-            message = {**message, "headers": [*message["headers"], *extra]}
+            present = {name for name, _ in message["headers"]}
+            headers += [header for header in _DEFAULTS if header[0] not in present]
+            message["headers"] = headers
         await self._send(message)
 
     def measure(self) -> None:

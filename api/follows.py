@@ -8,6 +8,7 @@ from contextlib import suppress
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from api import trace
 from api.deps import Api, Deps, UserId, Viewer
 from api.people import Profile, follow_counts, profiles
 from api.problems import SELF_FOLLOW, Problem, not_found
@@ -84,12 +85,13 @@ async def _change(
             user_id,
             deps.stores.ids.next_id(),
             deps.now_ms(),
-            traceparent=request.state.traceparent,
+            traceparent=trace.of(request.scope["state"]),
         )
     except NotFound:
         raise not_found("user") from None
     with suppress(Transient):  # else the cached set lives on for its short TTL
         await deps.stores.follow_cache.forget_following(viewer)
+    deps.feeds.last.follows_changed(viewer)
     followers, _ = await follow_counts(deps, user_id)
     return Following(user_id=user_id, following=edge.following, follower_count=followers)
 

@@ -9,8 +9,9 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 WINDOW_S = 60
 _AWAY_S = 5.0
+_QUOTA = attrgetter("quota")
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """What is left of a limit after a call."""
 
     name: str
@@ -40,13 +41,8 @@ class Left:
     reset_s: int
 
     @property
-    def policy(self) -> str:
-        """An item of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers)."""
-        return f'"{self.name}";q={self.quota};w={WINDOW_S}'
-
-    @property
     def state(self) -> str:
-        """An item of RateLimit."""
+        """An item of RateLimit (draft-ietf-httpapi-ratelimit-headers)."""
         return f'"{self.name}";r={self.remaining};t={self.reset_s}'
 
 
@@ -139,13 +135,19 @@ class Limiter:
 
 def headers(state: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
     """The RateLimit headers of what a call was counted against, the narrowest limit first."""
-    told: list[Left] = sorted(state.get("limits", {}).values(), key=lambda left: left.quota)
+    told: list[Left] = sorted(state.get("limits", {}).values(), key=_QUOTA)
     if not told:
         return []
     return [
-        (b"ratelimit-policy", ", ".join(left.policy for left in told).encode()),
-        (b"ratelimit", ", ".join(left.state for left in told).encode()),
+        (b"ratelimit-policy", _policy(tuple((left.name, left.quota) for left in told))),
+        (b"ratelimit", ", ".join([left.state for left in told]).encode()),
     ]
+
+
+@lru_cache(maxsize=64)
+def _policy(limits: tuple[tuple[str, int], ...]) -> bytes:
+    """RateLimit-Policy of limits by name and quota: there are few, and they don't change."""
+    return ", ".join(f'"{name}";q={quota};w={WINDOW_S}' for name, quota in limits).encode()
 
 
 def _note(state: dict[str, Any], allowed: bool, left: Left) -> None:

@@ -2,8 +2,18 @@
 
 import re
 import secrets
+from typing import Any
 
 _FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+
+
+def of(state: dict[str, Any]) -> str:
+    """The traceparent of the call with this state: made when the first event wants it."""
+    known: str | None = state.get("traceparent")
+    if known is None:
+        sent = state["sent"].get(b"traceparent", b"").decode("latin-1")
+        known = state["traceparent"] = continued(sent)
+    return known
 
 
 def continued(traceparent: str | None) -> str:
