@@ -202,10 +202,12 @@ class Stores:
 
     @cached_property
     def redis_server(self) -> "RedisServer":
-        """The connection that the caches share."""
+        """The connections that the caches share."""
+        from stores.redis_cluster import RedisCluster
         from stores.redis_server import RedisServer
 
-        server = RedisServer.at(self.settings.redis_url)
+        nodes = self.settings.redis.cluster_nodes
+        server = RedisCluster(nodes) if nodes else RedisServer.at(self.settings.redis_url)
         self._opened.push_async_callback(server.close)
         return server
 

@@ -15,27 +15,27 @@ from tests.fresh import fresh_id
 FEED = Feed()
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "stores", "cluster_stores"])
 def follow_cache(request: pytest.FixtureRequest) -> FollowCache:
     if request.param == "memory":
         return MemoryFollowCache()
-    stores: Stores = request.getfixturevalue("stores")
+    stores: Stores = request.getfixturevalue(request.param)
     return stores.follow_cache
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "stores", "cluster_stores"])
 def post_cache(request: pytest.FixtureRequest) -> PostCache:
     if request.param == "memory":
         return MemoryPostCache()
-    stores: Stores = request.getfixturevalue("stores")
+    stores: Stores = request.getfixturevalue(request.param)
     return stores.post_cache
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "stores", "cluster_stores"])
 def reaction_cache(request: pytest.FixtureRequest) -> ReactionCache:
     if request.param == "memory":
         return MemoryReactionCache()
-    stores: Stores = request.getfixturevalue("stores")
+    stores: Stores = request.getfixturevalue(request.param)
     return stores.reaction_cache
 
 
@@ -116,17 +116,17 @@ async def test_a_fill_never_replaces_what_is_there(post_cache: PostCache, post: 
 
 
 async def test_readings_renew_the_life_of_what_they_find(
-    stores: Stores, post: str, monkeypatch: pytest.MonkeyPatch
+    any_stores: Stores, post: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_client, "RENEWING_SHARE", 1)
     keys = [f"{kind}:{post}" for kind in ("post", "likes", "counts")]
-    await stores.post_cache.put({post: b"{}"})
-    await stores.reaction_cache.warm({post: (Counts(), [])})
+    await any_stores.post_cache.put({post: b"{}"})
+    await any_stores.reaction_cache.warm({post: (Counts(), [])})
     for key in keys:
-        await stores.redis.expire(key, 10)
-    await stores.post_cache.get([post])
-    await stores.reaction_cache.get([post], fresh_id("u_"))
-    assert all([await stores.redis.ttl(key) >= FEED.post_ttl_s for key in keys])
+        await any_stores.redis_server.call("EXPIRE", key, 10)
+    await any_stores.post_cache.get([post])
+    await any_stores.reaction_cache.get([post], fresh_id("u_"))
+    assert all([await any_stores.redis_server.call("TTL", key) >= FEED.post_ttl_s for key in keys])
 
 
 async def test_a_cold_set_of_likers_tells_nothing(

@@ -31,12 +31,12 @@ class Caches:
     follows: FollowCache
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "stores", "cluster_stores"])
 def caches(request: pytest.FixtureRequest) -> Caches:
     if request.param == "memory":
         posts, reactions, follows = MemoryPostCache(), MemoryReactionCache(), MemoryFollowCache()
         return Caches(MemoryShelf(posts, reactions, follows), posts, reactions, follows)
-    stores: Stores = request.getfixturevalue("stores")
+    stores: Stores = request.getfixturevalue(request.param)
     return Caches(stores.shelf, stores.post_cache, stores.reaction_cache, stores.follow_cache)
 
 

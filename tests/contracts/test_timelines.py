@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from domain.entities import Cursor, FeedEntry
 from domain.errors import Unrecoverable
-from domain.feed import place
+from domain.feed import member, place
 from domain.ids import spell
 from domain.ports.feeds import Timelines
 from domain.settings import Feed
 from stores.connect import Stores
 from stores.memory.redis import MemoryTimelines
+from stores.redis_commands import KEY, Template, ask
 from stores.redis_timelines import RedisTimelines
 from tests.fresh import fresh_id
 
@@ -30,11 +31,11 @@ def entries(count: int, start: int = 0, author: int = 0) -> list[FeedEntry]:
     return [entry(at, at, author) for at in reversed(range(start, start + count))]
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "stores", "cluster_stores"])
 def timelines(request: pytest.FixtureRequest) -> Timelines:
     if request.param == "memory":
         return MemoryTimelines(FEED)
-    stores: Stores = request.getfixturevalue("stores")
+    stores: Stores = request.getfixturevalue(request.param)
     return RedisTimelines(stores.redis_server, FEED)
 
 
@@ -196,8 +197,8 @@ async def test_pages_never_skip_or_repeat_with_equal_times(
     ]
 
 
-async def test_a_thousand_posts_in_one_millisecond_are_paged(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis_server, Feed())
+async def test_a_thousand_posts_in_one_millisecond_are_paged(any_stores: Stores, user: str) -> None:
+    timelines = RedisTimelines(any_stores.redis_server, Feed())
     content = [entry(0, number) for number in range(1000)]
     await build(timelines, user, content)
     assert await walk(timelines, user, 20) == content[::-1]
@@ -301,10 +302,10 @@ OPERATIONS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(operations=OPERATIONS)
 async def test_twin_and_server_agree_whatever_happens(
-    stores: Stores, operations: list[tuple[object, ...]]
+    any_stores: Stores, operations: list[tuple[object, ...]]
 ) -> None:
     user = fresh_id("u_")
-    both: list[Timelines] = [MemoryTimelines(FEED), RedisTimelines(stores.redis_server, FEED)]
+    both: list[Timelines] = [MemoryTimelines(FEED), RedisTimelines(any_stores.redis_server, FEED)]
     pages = [await _run(timelines, user, operations) for timelines in both]
     assert pages[0] == pages[1]
 
@@ -344,42 +345,78 @@ async def _change(
         await timelines.drop(user)
 
 
-async def test_reads_renew_a_feeds_life_and_writes_do_not(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis_server, FEED)
+async def test_reads_renew_a_feeds_life_and_writes_do_not(any_stores: Stores, user: str) -> None:
+    timelines = RedisTimelines(any_stores.redis_server, FEED)
     await build(timelines, user, [])
     key = f"feed:{user}"
-    await stores.redis.expire(key, 60)
+    await any_stores.redis_server.call("EXPIRE", key, 60)
     await timelines.push(entry(1), [user])
     await timelines.add_entries(user, entries(3))
-    assert await stores.redis.ttl(key) <= 60
+    assert await any_stores.redis_server.call("TTL", key) <= 60
     await timelines.page(user, None, 10)
-    assert await stores.redis.ttl(key) > 60
+    assert await any_stores.redis_server.call("TTL", key) > 60
 
 
-async def test_marks_do_not_pile_up(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis_server, FEED)
+async def test_marks_do_not_pile_up(any_stores: Stores, user: str) -> None:
+    timelines = RedisTimelines(any_stores.redis_server, FEED)
     for _ in range(3):
         await timelines.begin_build(user)
     await build(timelines, user, entries(FEED.cap))
     for each in reversed(entries(50, start=100)):
         await timelines.push(each, [user])
-    assert await stores.redis.zcount(f"feed:{user}", "+inf", "+inf") == 2  # built, floor
+    marks = await any_stores.redis_server.call("ZCOUNT", f"feed:{user}", "+inf", "+inf")
+    assert marks == 2, "built, floor"
 
 
-async def test_a_script_cache_that_was_lost_is_no_error(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis_server, FEED)
+async def forget_scripts(any_stores: Stores, user: str) -> None:
+    """At the node that has the user's feed."""
+    template = Template(("ZCARD", KEY), ("SCRIPT", "FLUSH"))
+    await any_stores.redis_server.ask(ask(template, [f"feed:{user}"]))
+
+
+async def test_a_script_cache_that_was_lost_is_no_error(any_stores: Stores, user: str) -> None:
+    timelines = RedisTimelines(any_stores.redis_server, FEED)
     await build(timelines, user, [])
-    await stores.redis.script_flush()
+    await forget_scripts(any_stores, user)
     await timelines.push(entry(1), [user])
-    await stores.redis.script_flush()
+    await forget_scripts(any_stores, user)
     await timelines.add_entries(user, [entry(2, 2)])
     assert len(await read(timelines, user)) == 2
 
 
-async def test_what_is_no_post_never_gets_into_a_feed(stores: Stores, user: str) -> None:
-    timelines = RedisTimelines(stores.redis_server, FEED)
+async def test_what_is_no_post_never_gets_into_a_feed(any_stores: Stores, user: str) -> None:
+    timelines = RedisTimelines(any_stores.redis_server, FEED)
     await build(timelines, user, [])
     for bad in (FeedEntry(1, "x", AUTHORS[0]), FeedEntry(1, f"ph_{spell(1)}", "a\0b")):
         with pytest.raises(Unrecoverable):
             await timelines.push(bad, [user])
     assert await read(timelines, user) == []
+
+
+async def test_entries_without_marks_are_no_feed(any_stores: Stores, user: str) -> None:
+    """A push that was late for a feed that had just gone brings no feed back."""
+    server, key = any_stores.redis_server, f"feed:{user}"
+    timelines = RedisTimelines(server, FEED)
+    late = entry(1, 1)
+    await server.call("ZADD", key, late.published_at, member(late))
+    assert await timelines.page(user, None, 10) is None
+    assert not await timelines.exists(user)
+    assert await timelines.push(entry(2, 2), [user]) == 0
+    assert await server.call("EXISTS", key) == 0
+    await server.call("ZADD", key, late.published_at, member(late))
+    await build(timelines, user, [entry(2, 2)])
+    assert await read(timelines, user) == [entry(2, 2), late]
+    assert await server.call("TTL", key) > 0
+
+
+async def test_many_feeds_get_a_post_by_several_batches(any_stores: Stores) -> None:
+    timelines = RedisTimelines(any_stores.redis_server, FEED)
+    users = [fresh_id("u_") for _ in range(2500)]
+    warm = users[::3]
+    for each in warm:
+        await build(timelines, each, entries(FEED.cap))
+    newest = entry(1000, 1000)
+    assert await timelines.push(newest, users) == len(warm)
+    pages = await timelines.pages(users, None, 1)
+    assert [page and page.entries for page in pages[::3]] == [[newest]] * len(warm)
+    assert not any(page for number, page in enumerate(pages) if number % 3)
