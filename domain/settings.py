@@ -95,7 +95,16 @@ class Feed(_Frozen):
     following_ttl_s: int = Field(300, ge=1)
     post_ttl_s: int = Field(3600, ge=1)
     chunk_followers: int = Field(1000, ge=1)
-    celebrity_threshold: int = Field(10_000, ge=1)
+    celebrity_threshold: int = Field(
+        10_000, ge=1, description="followers from which posts are pulled, until operators set it"
+    )
+    adaptive_threshold: bool = Field(
+        default=False, description="pull sooner while pushed posts come late"
+    )
+    adaptive_min: int = Field(
+        1_000, ge=1, description="followers up to which posts are always pushed"
+    )
+    freshness_s: float = Field(30.0, gt=0, description="age by which a post is in every feed")
     builds_at_once: int = Field(8, ge=1, description="cold sets, by one API process; more wait")
     pull_heads_s: float = Field(
         1.0, ge=0, description="how long an API process keeps the newest of a pulled author's posts"

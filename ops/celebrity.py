@@ -1,8 +1,10 @@
 """`photofeed celebrity`: people whose followers are too many to push every post to.
 
-For now the flag is kept and shown; it doesn't steer yet (streams/plan_fan_out.py). It is sticky:
-only `clear` takes it away, and someone who is still above the threshold gets it back with the next
-follow. The threshold takes effect within seconds, for new decisions only.
+Their posts are pulled by readers instead (streams/plan_fan_out.py). The flag is sticky: only
+`clear` takes it away, and someone who is still above the threshold gets it back with the next
+follow. After a clear new posts are pushed again; those that were pulled still are. The threshold
+takes effect within seconds, for new decisions only. Where it is adaptive, what is set is its upper
+end, and what is shown is where it stands.
 """
 
 import asyncio
@@ -50,14 +52,7 @@ def clear(user_id: str, as_json: bool) -> None:
 @json_option
 def threshold(followers: int | None, as_json: bool) -> None:
     """Show the threshold, or set it to N followers, live."""
-    settings = settings_tree.load()
-    document = {
-        "threshold": asyncio.run(_threshold(settings, followers)),
-        "adaptive": False,
-        "min": LOWEST,
-        "max": HIGHEST,
-    }
-    show(document, as_json)
+    show(asyncio.run(_threshold(settings_tree.load(), followers)), as_json)
 
 
 async def _flagged(settings: Settings) -> list[dict[str, Any]]:
@@ -77,8 +72,16 @@ async def _clear(settings: Settings, user_id: str) -> bool:
         return cleared
 
 
-async def _threshold(settings: Settings, followers: int | None) -> int:
+async def _threshold(settings: Settings, followers: int | None) -> dict[str, Any]:
+    feed = settings.feed
     async with opened(settings) as stores:
         if followers is not None:
             await stores.celebrities.set_threshold(followers)
-        return await stores.celebrities.threshold() or settings.feed.celebrity_threshold
+        ceiling = await stores.celebrities.threshold() or feed.celebrity_threshold
+        adaptive = await stores.push_limit.followers() if feed.adaptive_threshold else None
+    return {
+        "threshold": min(ceiling, adaptive or ceiling),
+        "adaptive": feed.adaptive_threshold,
+        "min": min(feed.adaptive_min, ceiling) if feed.adaptive_threshold else LOWEST,
+        "max": ceiling if feed.adaptive_threshold else HIGHEST,
+    }

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from domain import celebrity
 from domain.entities import Delivery
-from domain.ports.graph import Celebrities, FollowCache, Follows
+from domain.ports.graph import Celebrities, FollowCache, Follows, PushLimit
+from streams.runtime.metrics import PushMetrics
 
 THRESHOLD_AGE_S = 5.0
 """How long the live threshold is remembered."""
@@ -52,13 +53,21 @@ class CelebrityFlags:
 
 
 class LiveThreshold:
-    """The operators' threshold, or the configured one until they set it."""
+    """The operators' threshold, or the configured one until they set it.
+
+    With an adaptive limit it is the ceiling, and the limit counts below it.
+    """
 
     def __init__(
-        self, celebrities: Celebrities, default: int, monotonic: Monotonic = time.monotonic
+        self,
+        celebrities: Celebrities,
+        default: int,
+        limit: PushLimit | None = None,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._celebrities = celebrities
         self._default = default
+        self._limit = limit
         self._monotonic = monotonic
         self._known: tuple[float, int] | None = None
 
@@ -66,8 +75,13 @@ class LiveThreshold:
         """From so many followers on posts are pulled. Raises StoreAway, Transient."""
         now = self._monotonic()
         if self._known is None or now - self._known[0] > THRESHOLD_AGE_S:
-            self._known = (now, await self._celebrities.threshold() or self._default)
+            self._known = (now, await self._read())
         return self._known[1]
+
+    async def _read(self) -> int:
+        ceiling = await self._celebrities.threshold() or self._default
+        adaptive = await self._limit.followers() if self._limit else None
+        return min(ceiling, adaptive or ceiling)
 
 
 class Deliveries:
@@ -86,6 +100,7 @@ class Deliveries:
         self._follows = follows
         self._cache = cache
         self._monotonic = monotonic
+        self._metrics = PushMetrics()
         self._counts: dict[str, tuple[float, int]] = {}
 
     async def choose(self, author_id: str) -> Delivery:
@@ -95,9 +110,9 @@ class Deliveries:
         """
         if await self._flags.is_set(author_id):
             return Delivery.PULL
-        return celebrity.delivery(
-            await self._followers(author_id), await self._threshold.followers()
-        )
+        threshold = await self._threshold.followers()
+        self._metrics.threshold(threshold)
+        return celebrity.delivery(await self._followers(author_id), threshold)
 
     async def _followers(self, author_id: str) -> int:
         """At most a minute old; counted from the edges when no cache has it."""

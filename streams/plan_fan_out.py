@@ -19,11 +19,12 @@ from typing import Protocol
 from domain.entities import Delivery, FanOut, FeedEntry
 from domain.ids import derived
 from domain.ports.feeds import Timelines
-from domain.ports.graph import Celebrities, FollowCache, Follows
+from domain.ports.graph import Celebrities, FollowCache, Follows, PushLimit
 from domain.ports.photos import Photos
 from domain.settings import Feed
 from schemas.events import FanoutChunk, PostPublished
 from streams.delivery import CelebrityFlags, Deliveries, LiveThreshold
+from streams.runtime.metrics import PushMetrics
 from streams.runtime.runner import now_ms
 from streams.runtime.stage import Emit
 from topics.catalog import FANOUT_CHUNK
@@ -43,6 +44,10 @@ class FanOutStores(Protocol):
     @property
     def celebrities(self) -> Celebrities:
         """Flags, the threshold, and whose posts are pulled."""
+
+    @property
+    def push_limit(self) -> PushLimit:
+        """The adaptive threshold."""
 
     @property
     def follow_cache(self) -> FollowCache:
@@ -83,12 +88,17 @@ class PlanFanOut:
         self._stores = stores
         self._deliveries = Deliveries(
             CelebrityFlags(stores.celebrities, stores.follow_cache),
-            LiveThreshold(stores.celebrities, feed.celebrity_threshold),
+            LiveThreshold(
+                stores.celebrities,
+                feed.celebrity_threshold,
+                stores.push_limit if feed.adaptive_threshold else None,
+            ),
             stores.follows,
             stores.follow_cache,
         )
         self._size = feed.chunk_followers
         self._clock = clock
+        self._metrics = PushMetrics()
 
     async def __call__(self, event: PostPublished) -> Sequence[Emit]:
         """One chunk a range of followers, if there is something to tell them.
@@ -117,6 +127,7 @@ class PlanFanOut:
             return await self._broken_off(event.post_id)
         entry = FeedEntry(event.published_at, event.post_id, event.user_id)
         await self._stores.pulls.push(entry, [event.user_id])
+        self._metrics.decided(stands.delivery)
         return stands.delivery
 
     async def _broken_off(self, post_id: str) -> Delivery | None:

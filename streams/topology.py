@@ -7,7 +7,6 @@ Each stage is a consumer group and a process of its own: a slow one never holds 
 from streams.count_follows import CountFollows
 from streams.count_reactions import CountReactions
 from streams.deliver_webhooks import DeliverWebhooks
-from streams.delivery import LiveThreshold
 from streams.index_search import IndexSearch
 from streams.notify import Notify
 from streams.plan_fan_out import PlanFanOut
@@ -16,6 +15,7 @@ from streams.publish_post import PublishPost
 from streams.refill_feeds import RefillFeeds
 from streams.retire_posts import RetirePosts
 from streams.runtime.stage import Stage
+from streams.steering import fixed_threshold, steering
 from streams.write_feeds import WriteFeeds
 from topics import catalog as t
 
@@ -44,7 +44,7 @@ TOPOLOGY: tuple[Stage, ...] = (
         "write_feeds",
         reads=(t.FANOUT_CHUNK,),
         writes=(),
-        make=lambda s, _: WriteFeeds(s.follows, s.timelines),
+        make=lambda s, _: WriteFeeds(s.follows, s.timelines, steering(s)),
     ),
     Stage(
         "refill_feeds",
@@ -61,7 +61,7 @@ TOPOLOGY: tuple[Stage, ...] = (
             tables,
             s.follow_cache,
             s.celebrities,
-            LiveThreshold(s.celebrities, s.settings.feed.celebrity_threshold),
+            fixed_threshold(s),
         ),
     ),
     Stage(

@@ -14,7 +14,7 @@ from domain.settings import Feed
 from schemas.events import FanoutChunk, FollowCreated, FollowDeleted, PostPublished, VariantRef
 from stores.memory.cassandra import MemoryPhotos, MemoryReactions
 from stores.memory.graph import MemoryFollows, MemoryOutbox
-from stores.memory.postgres import MemoryCelebrities, MemoryUsers
+from stores.memory.postgres import MemoryCelebrities, MemoryPushLimit, MemoryUsers
 from stores.memory.redis import (
     MemoryFollowCache,
     MemoryPostCache,
@@ -40,6 +40,7 @@ class World:
         self.photos = MemoryPhotos()
         self.reactions = MemoryReactions()
         self.celebrities = MemoryCelebrities()
+        self.push_limit = MemoryPushLimit()
         self.timelines = MemoryTimelines(feed)
         self.pulls = MemoryTimelines(feed)
         self.follow_cache = MemoryFollowCache()

@@ -1,11 +1,12 @@
 """Ports: who follows whom, counted and cached, and who is a celebrity."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from domain.entities import (
     Edge,
 )
+from domain.threshold import Load, Move
 from schemas.events import Event
 
 E = TypeVar("E", bound=Event)
@@ -97,6 +98,25 @@ class Celebrities(Protocol):
 
     async def set_threshold(self, followers: int) -> None:
         """Set the live threshold."""
+
+
+class PushLimit(Protocol):
+    """The adaptive threshold, and what the writers of feeds measure for it."""
+
+    async def report(self, writer: str, load: Load, now: int) -> None:
+        """Keep what a writer measured last (now: Unix ms)."""
+
+    async def step(
+        self, since: int, now: int, decide: Callable[[int | None, Sequence[Load]], Move]
+    ) -> Move | None:
+        """Move the threshold by `decide`, of where it is (None: nowhere yet) and the newest loads.
+
+        One step however many ask: None when somebody has looked after `since` (Unix ms). Loads
+        that weren't reported after it are forgotten: their writer is gone.
+        """
+
+    async def followers(self) -> int | None:
+        """Where the threshold is, None before the first step."""
 
 
 class FollowCache(Protocol):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from domain.entities import User
 from domain.errors import Transient
+from domain.threshold import Load, Move
 
 _MACHINES = 1024
 _CLAIM_S = 30.0
@@ -109,6 +110,35 @@ class MemoryCelebrities:
     async def set_threshold(self, followers: int) -> None:
         """Set the live threshold."""
         self._threshold = followers
+
+
+class MemoryPushLimit:
+    """Twin of PostgresPushLimit."""
+
+    def __init__(self) -> None:
+        self._loads: dict[str, tuple[int, Load]] = {}
+        self._followers: int | None = None
+        self._stepped_at = 0
+
+    async def report(self, writer: str, load: Load, now: int) -> None:
+        """Keep what a writer measured last."""
+        self._loads[writer] = (now, load)
+
+    async def step(
+        self, since: int, now: int, decide: Callable[[int | None, Sequence[Load]], Move]
+    ) -> Move | None:
+        """Move the threshold, unless it was looked at since."""
+        if self._stepped_at > since:
+            return None
+        self._stepped_at = now
+        self._loads = {name: kept for name, kept in self._loads.items() if kept[0] > since}
+        move = decide(self._followers, [self._loads[name][1] for name in sorted(self._loads)])
+        self._followers = move.followers
+        return move
+
+    async def followers(self) -> int | None:
+        """Where the threshold is, None before the first step."""
+        return self._followers
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,18 @@ _LAG = Gauge(
 _UP = Gauge(
     "photofeed_stage_up", "Workers that are ready.", ("stage",), multiprocess_mode="livesum"
 )
+_FEED_WRITES = Counter("photofeed_feed_writes", "Feeds that a post or a mark was written to.")
+_FRESHNESS = Histogram(
+    "photofeed_feed_freshness_seconds",
+    "Age of a post when the last feed of a chunk had it.",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 300, 3600),
+)
+_THRESHOLD = Gauge(
+    "photofeed_push_threshold_followers",
+    "From so many followers on posts are pulled.",
+    multiprocess_mode="livemax",
+)
+_DELIVERIES = Counter("photofeed_deliveries", "Posts by how they are delivered.", ("delivery",))
 _RELAYED = Counter("photofeed_relay_events", "Outbox rows that Kafka has acknowledged.")
 _RELAY_FAILURES = Counter("photofeed_relay_failures", "Rounds of the relay that failed.")
 _OUTBOX_ROWS = Gauge(
@@ -68,6 +80,26 @@ class StageMetrics:
     def up(self, ready: bool) -> None:
         """Whether this worker has its partitions and tables."""
         _UP.labels(self._stage).set(int(ready))
+
+
+class PushMetrics:
+    """The metrics of pushing and pulling."""
+
+    def written(self, feeds: int) -> None:
+        """A chunk is in so many feeds."""
+        _FEED_WRITES.inc(feeds)
+
+    def fresh(self, age_s: float) -> None:
+        """A chunk's post was published so long ago when the last of its feeds had it."""
+        _FRESHNESS.observe(age_s)
+
+    def threshold(self, followers: int) -> None:
+        """What the next decision goes by."""
+        _THRESHOLD.set(followers)
+
+    def decided(self, delivery: str) -> None:
+        """A post's delivery was decided."""
+        _DELIVERIES.labels(delivery).inc()
 
 
 class RelayMetrics:

@@ -1,5 +1,7 @@
 """`photofeed celebrity`: flagged users and the live threshold."""
 
+import pytest
+
 from domain.settings import Settings
 from stores.connect import Stores
 from tests.fresh import fresh_id, now_ms
@@ -37,3 +39,13 @@ def test_a_threshold_out_of_bounds_is_bad_usage() -> None:
         answer = photofeed("celebrity", "threshold", number)
         assert answer.code == 2
         assert_one_line(answer)
+
+
+def test_where_it_is_adaptive_its_ends_are_shown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOFEED_FEED__ADAPTIVE_THRESHOLD", "true")
+    shown = photofeed("celebrity", "threshold", "--json").document
+    assert shown["adaptive"] is True
+    assert shown["min"] == settings.feed.adaptive_min
+    assert shown["min"] <= shown["threshold"] <= shown["max"]

@@ -50,7 +50,7 @@ class Scene:
 
     def restarted(self) -> CountFollows:
         """A new process on the same tables."""
-        threshold = LiveThreshold(self.celebrities, self.threshold, lambda: self.now)
+        threshold = LiveThreshold(self.celebrities, self.threshold, monotonic=lambda: self.now)
         handler = CountFollows(self.tables, self.cache, self.celebrities, threshold)
         handler.recovered()
         return handler
