@@ -71,7 +71,7 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
         settings=settings,
         stores=stores,
         tokens=TokenBook(settings.tokens, secrets.jwt_key),
-        limits=Limiter(settings.limits, stores.redis),
+        limits=Limiter(settings.limits, stores.call_counts),
         breakers=breakers,
         feeds=_feeds(settings, stores, hydrator, breakers),
         hydrator=hydrator,

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -22,9 +22,6 @@ from limits.errors import StorageError
 from api import metrics
 from api.problems import RATE_LIMITED, Problem
 from domain.settings import Limits
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 WINDOW_S = 60
 _AWAY_S = 5.0
@@ -81,7 +78,7 @@ class Limiter:
     What was counted is noted in the call's `state`, so that the answer's headers can tell.
     """
 
-    def __init__(self, settings: Limits, redis: "Redis") -> None:
+    def __init__(self, settings: Limits, storage: RedisStorage) -> None:
         self._quotas = {
             "uploads": settings.uploads_per_user,
             "unauthenticated": settings.unauthenticated_per_ip,
@@ -93,13 +90,6 @@ class Limiter:
             name: RateLimitItemPerMinute(quota, namespace=name)
             for name, quota in self._quotas.items()
         }
-        storage = RedisStorage(
-            "async+redis://",
-            wrap_exceptions=True,
-            implementation="redispy",
-            key_prefix="ratelimit",
-            connection_pool=redis.connection_pool,  # type: ignore[arg-type] # documented, typed too narrowly
-        )
         self._shared = MovingWindowRateLimiter(storage)
         self._own = SlidingCounts()
         self._away_until = 0.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from domain.settings import Settings
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from limits.aio.storage import RedisStorage
 
     from domain.ports.accounts import IdempotencyKeys, Users
     from domain.ports.feeds import PostCache, Shelf, Timelines
@@ -192,13 +192,13 @@ class Stores:
     # --- Redis --------------------------------------------------------------------------------
 
     @cached_property
-    def redis(self) -> "Redis":
-        """The library's own client, for what isn't a cache."""
-        from stores.redis_client import connect
+    def call_counts(self) -> "RedisStorage":
+        """Where the fleet's calls are counted."""
+        from stores.redis_client import CallCounts
 
-        client = connect(self.settings.redis_url)
-        self._opened.push_async_callback(client.aclose)
-        return client
+        counts = CallCounts(self.settings)
+        self._opened.push_async_callback(counts.close)
+        return counts.storage
 
     @cached_property
     def redis_server(self) -> "RedisServer":

@@ -1,28 +1,43 @@
-"""How long anything waits for Redis, and the library's own client for what isn't a cache."""
+"""How long anything waits for Redis, and the library's own client, for counting calls."""
 
 import random
+from typing import Any
 
-from redis.asyncio import Redis
+from limits.aio.storage import RedisClusterStorage, RedisStorage
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+
+from domain.settings import Settings
 
 CONNECT_LIMIT_S = 0.5
 ANSWER_LIMIT_S = 2.0
 RENEWING_SHARE = 1 / 16
 
 
-def connect(url: str) -> Redis:
-    """A client of `url`; it connects at its first call.
+class CallCounts:
+    """Where the fleet's calls are counted, on one server or a cluster; connects when first asked.
 
-    One immediate retry covers a pooled connection that a restarted server has closed; whoever
-    calls decides about longer waits.
+    One immediate retry covers a connection that a restarted server has closed.
     """
-    return Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_LIMIT_S,
-        socket_timeout=ANSWER_LIMIT_S,
-        retry=Retry(NoBackoff(), 1),
-    )
+
+    def __init__(self, settings: Settings) -> None:
+        nodes = settings.redis.cluster_nodes
+        kind = RedisClusterStorage if nodes else RedisStorage
+        retry: Any = Retry(NoBackoff(), 1)  # options are handed to the client as they are
+        self.storage = kind(
+            f"async+redis+cluster://{','.join(nodes)}" if nodes else f"async+{settings.redis_url}",
+            wrap_exceptions=True,
+            implementation="redispy",
+            key_prefix="ratelimit",
+            socket_connect_timeout=CONNECT_LIMIT_S,
+            socket_timeout=ANSWER_LIMIT_S,
+            retry=retry,
+        )
+
+    async def close(self) -> None:
+        """Close its connections."""
+        bridge: Any = self.storage.bridge  # its type doesn't tell that it has the client
+        await bridge.storage.aclose()
 
 
 def renews() -> bool:

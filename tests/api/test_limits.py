@@ -1,11 +1,13 @@
 """Limits: who is counted, who is refused, and what the headers tell."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from api.app import create_app
-from api.limits import SlidingCounts
+from api.limits import Limiter, SlidingCounts
+from api.problems import Problem
 from domain.secrets import Secrets
 from domain.settings import Limits, Settings
 from stores.connect import Stores
@@ -143,3 +145,16 @@ def test_the_window_slides_and_forgets() -> None:
     assert counts.count("a", "k", 4, hit=False)[1].remaining == 4
     assert not counts._current  # noqa: SLF001 - bounded memory is the promise
     assert not counts._before  # noqa: SLF001 - as above
+
+
+async def test_a_cluster_counts_for_the_fleet(cluster_stores: Stores) -> None:
+    """Limits of many keys meet no node that hasn't their slot."""
+    limiters = [Limiter(TIGHT, cluster_stores.call_counts) for _ in range(2)]
+    for _ in range(20):
+        user, states = fresh_id("u_"), [dict[str, Any]() for _ in range(4)]
+        for number in range(3):
+            await limiters[number % 2].spend(states[number], "uploads", user)
+        with pytest.raises(Problem):
+            await limiters[1].spend(states[3], "uploads", user)
+        assert [state["limits"]["uploads"].remaining for state in states] == [2, 1, 0, 0]
+    assert not any(limiter._away_until for limiter in limiters)  # noqa: SLF001 - Redis counted
