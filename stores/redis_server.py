@@ -4,6 +4,7 @@ This is the way to one server; `redis_cluster` is the one to several.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 from urllib.parse import urlsplit
 
 from hiredis import ReplyError
@@ -37,7 +38,7 @@ class RedisServer:
         self._node = node
 
     @classmethod
-    def at(cls, url: str) -> "RedisServer":
+    def at(cls, url: str) -> Self:
         """`redis://host:port/0`. Raises ValueError for what asks for more than that."""
         parts = urlsplit(url)
         plain = parts.scheme == "redis" and parts.path in {"", "/", "/0"}
