@@ -5,10 +5,9 @@ reader finds it (seed section 8).
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import Protocol
 
 from api.best_effort import BestEffort
@@ -88,9 +87,11 @@ class Hydrator:
         """
         if shown is None:
             shown = await self.look(entries, viewer_id, effort)
-        if any(each is None for each in chain(shown.posts, shown.people, shown.counts)):
-            shown = await self._filled(entries, shown, viewer_id, effort)
-        return list(_joined(entries, shown))
+        live, whole = _joined(entries, shown)
+        if not whole:
+            filled = await self._filled(entries, shown, viewer_id, effort)
+            live, _ = _joined(entries, filled)
+        return live
 
     async def _filled(
         self, entries: Sequence[FeedEntry], shown: Shown, viewer_id: str, effort: BestEffort
@@ -184,12 +185,22 @@ class Hydrator:
         return await effort.ask("cassandra", nobody, self._stores.reactions.likers)(post_id)
 
 
-def _joined(entries: Sequence[FeedEntry], shown: Shown) -> Iterator[tuple[FeedEntry, bytes]]:
+def _joined(
+    entries: Sequence[FeedEntry], shown: Shown
+) -> tuple[list[tuple[FeedEntry, bytes]], bool]:
+    """Those that are there, as JSON; and whether the others are known to be gone."""
+    live: list[tuple[FeedEntry, bytes]] = []
+    whole = True
     columns = (shown.posts, shown.people, shown.counts, shown.liked, shown.clicks)
     for entry, post, person, known, counted, click in zip(entries, *columns, strict=True):
         if post and person and known is not None:
-            counts, liked = with_click(known, click, liked=counted)
-            yield entry, join_post(post, person, counts, liked=liked)
+            counts, liked = known, counted
+            if click is not None or not known.likes:
+                counts, liked = with_click(known, click, liked=counted)
+            live.append((entry, join_post(post, person, counts, liked=liked)))
+        elif post != b"" and person != b"":
+            whole = False
+    return live, whole
 
 
 def _nothing(entries: int) -> Shown:

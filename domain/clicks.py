@@ -1,7 +1,5 @@
 """A viewer's own click, shown to them before the stage has counted it. Pure."""
 
-from dataclasses import replace
-
 from domain.entities import Counts
 
 
@@ -15,4 +13,4 @@ def with_click(counts: Counts, click: bool | None, *, liked: bool) -> tuple[Coun
     """
     shown = liked if click is None else click
     likes = max(int(shown), counts.likes + shown - liked)  # counted a moment after it is listed
-    return counts if likes == counts.likes else replace(counts, likes=likes), shown
+    return Counts(likes, counts.comments), shown

@@ -1,7 +1,8 @@
 """The nouns of the system, as plain frozen records. Times are milliseconds since the epoch, UTC."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from schemas.events import Focus, Location, VariantRef
 
@@ -103,25 +104,25 @@ class Unheld:
     hash: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FeedEntry:
-    """One post in a feed; entries sort by (published_at, post_id), newest is greatest."""
+class FeedEntry(NamedTuple):
+    """One post in a feed; entries sort by (published_at, post_id), newest is greatest.
+
+    A tuple, as `Cursor` and `Counts` are: a page makes dozens of each, and compares them.
+    """
 
     published_at: int
     post_id: str
-    author_id: str = field(compare=False)
+    author_id: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A place between entries: a page holds what is strictly older."""
 
     published_at: int
     post_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """Absolute reaction counts of a post."""
 
     likes: int = 0

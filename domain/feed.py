@@ -9,14 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import chain, takewhile
-from operator import attrgetter
 
 from domain import ids
 from domain.entities import Cursor, FeedEntry
 from domain.ports.feeds import FeedPage
 
 _POST, _USER = "ph_", "u_"
-_KEY = attrgetter("published_at", "post_id")
 
 
 def member(entry: FeedEntry) -> bytes:
@@ -90,7 +88,7 @@ def _newest_of(lists: Sequence[Sequence[FeedEntry]], size: int, horizon: int) ->
     once = list({entry.post_id: entry for entry in recent}.values())
     if len(once) < size and horizon:  # doubles were counted
         return _newest_of(lists, size, 0)
-    once.sort(key=_KEY, reverse=True)
+    once.sort(reverse=True)
     return once
 
 

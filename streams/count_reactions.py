@@ -5,7 +5,6 @@ written as absolute values, so nothing is ever added twice (I6; seed section 7).
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from domain.entities import Comment, Counts
 from domain.ports.reactions import ReactionCache, Reactions
@@ -40,10 +39,10 @@ class CountReactions:
         post_id = event.post_id
         known = (await self._reactions.get_counts([post_id])).get(post_id, Counts())
         if isinstance(event, LikeCreated | LikeDeleted):
-            counts = replace(known, likes=await self._like(event))
+            counts = known._replace(likes=await self._like(event))
         else:
             await self._reactions.set_comment(as_comment(event), event.version)
-            counts = replace(known, comments=await self._reactions.count_comments(post_id))
+            counts = known._replace(comments=await self._reactions.count_comments(post_id))
         await self._reactions.put_counts(post_id, counts)
         await self._cache.put_counts(post_id, counts)
         return ()
