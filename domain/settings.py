@@ -65,7 +65,7 @@ class Workers(_Frozen):
     process_photo: int = Field(1, ge=0, le=64)
     publish_post: int = Field(1, ge=0, le=64)
     plan_fan_out: int = Field(1, ge=0, le=64)
-    write_feeds: int = Field(1, ge=0, le=64)
+    write_feeds: int = Field(2, ge=0, le=64)
     refill_feeds: int = Field(1, ge=0, le=64)
     count_follows: int = Field(1, ge=0, le=64)
     count_reactions: int = Field(1, ge=0, le=64)
@@ -94,7 +94,9 @@ class Feed(_Frozen):
     ttl_s: int = Field(7 * 86400, ge=60)
     following_ttl_s: int = Field(300, ge=1)
     post_ttl_s: int = Field(3600, ge=1)
-    chunk_followers: int = Field(1000, ge=1)
+    chunk_followers: int = Field(
+        250, ge=1, description="what is behind a chunk waits for so many feeds at most"
+    )
     celebrity_threshold: int = Field(
         10_000, ge=1, description="followers from which posts are pulled, until operators set it"
     )
