@@ -1,6 +1,7 @@
 """Reading on while a store is away: the answer gets poorer and says so, it never fails."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from api.breakers import Breakers
@@ -27,15 +28,20 @@ class BestEffort:
         self, store: str, default: D, call: Callable[P, Awaitable[T]]
     ) -> Callable[P, Awaitable[T | D]]:
         """`call`, giving `default` when the store fails, is late, or isn't asked for a while."""
-        breaker = self._breakers[store]
+        return partial(self._asked, store, default, call)
 
-        async def asked(*args: P.args, **kwargs: P.kwargs) -> T | D:
-            if store in self.away:
-                return default
-            try:
-                return await breaker.run(call, *args, **kwargs)
-            except Transient:
-                self.away.add(store)
-                return default
-
-        return asked
+    async def _asked(
+        self,
+        store: str,
+        default: D,
+        call: Callable[P, Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T | D:
+        if store in self.away:
+            return default
+        try:
+            return await self._breakers[store].run(call, *args, **kwargs)
+        except Transient:
+            self.away.add(store)
+            return default

@@ -5,8 +5,8 @@ finds out whether it answers again (half open); the first that it answers closes
 docs/decisions/0017.
 """
 
-import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from copy import copy
@@ -17,6 +17,7 @@ import structlog
 from circuitbreaker import CircuitBreaker
 
 from api import metrics
+from api.deadlines import Deadlines
 from domain.errors import StoreAway
 from domain.settings import Degradation
 
@@ -58,6 +59,7 @@ class Breaker:
             expected_exception=StoreAway,
             name=store,
         )
+        self._deadlines: defaultdict[float, Deadlines] = defaultdict(Deadlines)
         self._period = 0
         self._probing = False
 
@@ -74,8 +76,7 @@ class Breaker:
         limit_s = STORE_LIMIT_S if self._circuit.state == State.CLOSED else self._probe()
         period = self._period
         try:
-            async with asyncio.timeout(limit_s):
-                answer = await call(*args, **kwargs)
+            answer = await self._deadlines[limit_s].run(limit_s, call, *args, **kwargs)
         except (StoreAway, TimeoutError) as error:
             self._failed(period)
             raise StoreAway(f"{self._store}: {error or 'no answer in time'}") from error
