@@ -6,7 +6,7 @@ from typing import Protocol
 
 from domain.entities import Cursor, Edge, FeedEntry, Photo, PhotoStatus
 from domain.feed_explain import Facts, belongs
-from domain.feed_view import Sights, Source, View, spot
+from domain.feed_view import Sights, Source, View
 from domain.ports.feeds import FeedPage, Shelf, Timelines
 from domain.ports.graph import Follows
 
@@ -54,8 +54,8 @@ async def facts_of(stores: FactStores, viewer_id: str, post: Photo) -> Facts:
     live = post.status is PhotoStatus.PUBLISHED
     sent = bool(caches.ready) or (live and caches.ready is None)
     passes = entry.author_id in caches.view.passing
-    shown = spot(entry) in sights.shown() and passes and sent
-    return replace(known, stranger=shown, built_at=caches.built_at)
+    shown = entry in sights.shown() or (live and sights.is_below(entry))
+    return replace(known, stranger=shown and passes and sent, built_at=caches.built_at)
 
 
 async def _caches(
@@ -77,4 +77,4 @@ async def _caches(
 
 
 def _source(page: FeedPage | None) -> Source | None:
-    return None if page is None else Source.of(page.entries, page.floor)
+    return None if page is None else Source(frozenset(page.entries), page.floor)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from domain.entities import FeedEntry, Photo, PhotoStatus
-from domain.feed_view import Sight, Sights, Spot, View, spot
+from domain.feed_view import Sight, Sights, View
 
 FRESH_MS = 30_000
 """How long a post or a follow may take into a feed (contract, "What a feed is")."""
@@ -134,7 +134,7 @@ class FeedAudit:
         self._view = view
         self._sights = Sights(view)
         self._eligible = eligible
-        self._pairs = {spot(entry) for entry in eligible}
+        self._pairs = set(eligible)
         self.tally = Tally(eligible=len(eligible))
 
     def pairs(self) -> None:
@@ -148,25 +148,34 @@ class FeedAudit:
             else:
                 self._find(Fault.LOST, entry, Why(sight))
 
-    def unexpected(self, since: int, until: int) -> list[Spot]:
-        """What the caches show that is no pair, of the time that is looked at (both inclusive)."""
-        return [each for each in self._sights.shown() - self._pairs if since <= each[0] <= until]
+    def unexpected(
+        self, since: int, until: int, unfollowed: Sequence[FeedEntry] = ()
+    ) -> list[FeedEntry]:
+        """What is shown that is no pair, of the time that is looked at (both inclusive).
 
-    def strangers(self, spots: Sequence[Spot], known: Strangers) -> None:
+        `unfollowed` are the posts of authors whom the filter lets through by mistake: below the
+        floor they are read from the durable stores.
+        """
+        below = {entry for entry in unfollowed if self._sights.is_below(entry)}
+        shown = (self._sights.shown() | below) - self._pairs
+        return [each for each in shown if since <= each.published_at <= until]
+
+    def strangers(self, shown: Sequence[FeedEntry], known: Strangers) -> None:
         """Judge what is shown and is no pair."""
-        seen = {each[1] for each in self._sights.shown() & self._pairs if self._passes(each, known)}
+        seen = {
+            each.post_id for each in self._sights.shown() & self._pairs if self._passes(each, known)
+        }
         copies: defaultdict[str, int] = defaultdict(int)
-        for each in sorted(spots, reverse=True):
+        for each in sorted(shown, reverse=True):
             reason = self._drops(each, known)
             if reason is not None:
                 self.tally.filtered[reason] += 1
                 continue
-            copies[each[1]] += 1
-            entry = FeedEntry(*each)
-            if each[1] in seen or copies[each[1]] > 1:
-                self._find(Fault.DUPLICATE, entry, Why.TWICE)
+            copies[each.post_id] += 1
+            if each.post_id in seen or copies[each.post_id] > 1:
+                self._find(Fault.DUPLICATE, each, Why.TWICE)
             else:
-                self._lone(entry, known)
+                self._lone(each, known)
 
     def _lone(self, entry: FeedEntry, known: Strangers) -> None:
         """The only copy that is shown of a post, and it is no pair."""
@@ -191,12 +200,11 @@ class FeedAudit:
                 return
         self._find(Fault.DUPLICATE, entry, Why.MISPLACED)  # the right one is below the cut
 
-    def _drops(self, each: Spot, known: Strangers) -> Filtered | None:
+    def _drops(self, each: FeedEntry, known: Strangers) -> Filtered | None:
         """Why a reader wouldn't be shown this entry; None: they would."""
-        _, post_id, author_id = each
-        if author_id not in self._view.passing:
+        if each.author_id not in self._view.passing:
             return Filtered.UNFOLLOWED
-        ready, row = known.ready.get(post_id), known.rows.get(post_id)
+        ready, row = known.ready.get(each.post_id), known.rows.get(each.post_id)
         if ready:
             return None
         if row is None:
@@ -204,8 +212,8 @@ class FeedAudit:
         live = row.status is PhotoStatus.PUBLISHED and ready is None
         return None if live else Filtered.DELETED
 
-    def _passes(self, each: Spot, known: Strangers) -> bool:
-        return each[2] in self._view.passing and known.ready.get(each[1]) != b""
+    def _passes(self, each: FeedEntry, known: Strangers) -> bool:
+        return each.author_id in self._view.passing and known.ready.get(each.post_id) != b""
 
     def _find(self, fault: Fault, entry: FeedEntry, why: Why) -> None:
         self.tally.findings.append(Finding(fault, self._user_id, entry, why))

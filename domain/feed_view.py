@@ -5,7 +5,7 @@ of reading: the newest of the set and the pulled lists together, the durable sto
 highest floor of any of them, and of all that what the filter lets through.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,26 +13,13 @@ from enum import StrEnum
 from domain.entities import Cursor, FeedEntry
 from domain.feed import place
 
-Spot = tuple[int, str, str]
-"""An entry with its author compared, too: (published_at, post_id, author_id)."""
-
-
-def spot(entry: FeedEntry) -> Spot:
-    """The entry as a value that is equal only where all three agree."""
-    return entry.published_at, entry.post_id, entry.author_id
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A set of posts as it was read: a feed or a pulled author's list, exact above its floor."""
 
-    spots: frozenset[Spot] = frozenset()
+    entries: frozenset[FeedEntry] = frozenset()
     floor: Cursor | None = None
-
-    @classmethod
-    def of(cls, entries: Iterable[FeedEntry], floor: Cursor | None) -> "Source":
-        """A source of these entries."""
-        return cls(frozenset(map(spot, entries)), floor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +40,8 @@ class View:
 
     @property
     def cut(self) -> Cursor | None:
-        """At and below this place the durable stores are read; None when they never are."""
-        sources = [self.feed, *self.lists.values()]
+        """At and below this place no source is exact; None when all of them are to their ends."""
+        sources = [self.feed, *self.lists.values()] if self.feed else []
         floors = [source.floor for source in sources if source is not None and source.floor]
         return max(floors, default=None)
 
@@ -85,6 +72,8 @@ class Sights:
     def __init__(self, view: View) -> None:
         self._view = view
         self._cut = view.cut
+        self._shown = self._above_cut()
+        self._last = place(min(self._shown)) if self._shown else None
 
     def of(self, entry: FeedEntry) -> Sight:
         """Where the reader meets an entry that the durable stores say is theirs."""
@@ -100,25 +89,35 @@ class Sights:
         view = self._view
         if view.feed is None:
             return Sight.COLD_FEED
-        if self._cut is not None and place(entry) <= self._cut:
+        if self.is_below(entry):
             return Sight.BELOW_FLOOR
-        if spot(entry) in view.feed.spots:
+        if entry in view.feed.entries:
             return Sight.IN_SET
         if entry.author_id not in view.lists:
             return Sight.MISSING
         pulled = view.lists[entry.author_id]
         if pulled is None:
             return Sight.COLD_LIST
-        return Sight.IN_LIST if spot(entry) in pulled.spots else Sight.MISSING
+        return Sight.IN_LIST if entry in pulled.entries else Sight.MISSING
 
-    def shown(self) -> set[Spot]:
+    def is_below(self, entry: FeedEntry) -> bool:
+        """Whether the durable stores are read there, for whoever the filter lets through.
+
+        They are read on from the last entry above the cut, not from the cut itself.
+        """
+        return self._cut is not None and (self._last is None or place(entry) < self._last)
+
+    def shown(self) -> frozenset[FeedEntry]:
         """What the caches show above the cut, whatever the filter then says of it."""
+        return self._shown
+
+    def _above_cut(self) -> frozenset[FeedEntry]:
         sources = [self._view.feed, *self._view.lists.values()] if self._view.feed else []
         cut = self._cut
-        return {
+        return frozenset(
             each
             for source in sources
             if source is not None
-            for each in source.spots
-            if cut is None or Cursor(each[0], each[1]) > cut
-        }
+            for each in source.entries
+            if cut is None or place(each) > cut
+        )

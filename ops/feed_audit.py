@@ -7,7 +7,6 @@ doesn't grow with the number of pairs.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -24,7 +23,7 @@ _READERS = 500  # judged against one list of what is under way
 _AT_ONCE = 8
 _ROWS = 200
 _LOOKS = 3
-_BETWEEN_LOOKS_S = 2.0
+BETWEEN_LOOKS_S = 2.0
 
 LookUnderWay = Callable[[], Awaitable[UnderWay]]
 Progress = Callable[[str, int], None]
@@ -53,12 +52,12 @@ class Audit:
         stores: TruthStores,
         under_way: LookUnderWay,
         since: int = 0,
-        between_looks_s: float = _BETWEEN_LOOKS_S,
+        examples: int = EXAMPLES,
     ) -> None:
         self._stores = stores
         self._under_way = under_way
         self._since = since
-        self._between_s = between_looks_s
+        self._examples = examples
         self._faults = TableFaults()
         self._report = Report()
 
@@ -69,8 +68,9 @@ class Audit:
             progress("posts", len(rows))
         suspects: list[str] = []
         sources = Sources(self._stores, self._since, self._faults)
+        way = await self._under_way()
         async for readers in everyone(self._stores.users, _READERS):
-            suspects += await self._look(readers, sources, None)
+            suspects += await self._look(readers, sources, way, last=False)
             progress("readers", len(readers))
         for number in range(1, _LOOKS):
             suspects = await self._look_again(suspects, last=number == _LOOKS - 1)
@@ -107,7 +107,7 @@ class Audit:
     async def _look_again(self, suspects: list[str], *, last: bool) -> list[str]:
         """Those that still look wrong; in the last look that counts."""
         if suspects and last:
-            await asyncio.sleep(self._between_s)
+            await asyncio.sleep(BETWEEN_LOOKS_S)
         again: list[str] = []
         while suspects:
             readers, suspects = suspects[:_READERS], suspects[_READERS:]
@@ -118,7 +118,7 @@ class Audit:
         return again
 
     async def _look(
-        self, readers: Sequence[str], sources: Sources, way: UnderWay | None, *, last: bool = False
+        self, readers: Sequence[str], sources: Sources, way: UnderWay, *, last: bool
     ) -> list[str]:
         """Count what is clean, or whatever is found in the last look; the others."""
         tallies = await _gather(self._judge(reader, sources, way) for reader in readers)
@@ -128,29 +128,30 @@ class Audit:
                 suspects.append(reader)
             else:
                 self._report.readers += 1
-                self._report.totals.add(tally, EXAMPLES)
+                self._report.totals.add(tally, self._examples)
         return suspects
 
-    async def _judge(self, reader: str, sources: Sources, way: UnderWay | None) -> Tally:
+    async def _judge(self, reader: str, sources: Sources, way: UnderWay) -> Tally:
         """One reader's feed. The cache is read first: what it has is in the durable stores then."""
-        until = way.taken_at if way else time.time_ns() // 1_000_000
         before = await self._stores.follows.following(reader)
-        view, _ = await sources.view(reader, before)
+        view = await sources.view(reader, before)
         follows = frozenset(await self._stores.follows.following(reader))
-        audit = FeedAudit(reader, view, await sources.eligible(follows, until))
+        audit = FeedAudit(reader, view, await sources.eligible(follows, way.taken_at))
         audit.pairs()
-        if unexpected := audit.unexpected(self._since, until):
-            post_ids = [post_id for _, post_id, _ in unexpected]
+        unfollowed = await sources.eligible(view.passing - follows, way.taken_at)
+        if unexpected := audit.unexpected(self._since, way.taken_at, unfollowed):
+            post_ids = [entry.post_id for entry in unexpected]
             rows = await self._stores.photos.get_many(post_ids)
             ready = await self._stores.post_cache.get(post_ids)
             known = Strangers(rows, dict(zip(post_ids, ready, strict=True)), follows)
             audit.strangers(unexpected, known)
-        if audit.tally.findings and way is not None:
-            await self._explain(audit.tally, way)
+        await self._explain(audit.tally, way)
         return audit.tally
 
     async def _explain(self, tally: Tally, way: UnderWay) -> None:
         """Take back what events under way, or a deletion meanwhile, explain."""
+        if not tally.findings:
+            return
         rows = await self._stores.photos.get_many(
             list({finding.entry.post_id for finding in tally.findings})
         )

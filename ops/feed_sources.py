@@ -49,15 +49,15 @@ class Sources:
         found = [entry for author in authors for entry in await self._by(author)]
         return [entry for entry in found if entry.published_at <= until]
 
-    async def view(self, user_id: str, follows: Collection[str]) -> tuple[View, int]:
-        """What one reader sees, and when the feed was built (0: it is cold)."""
+    async def view(self, user_id: str, follows: Collection[str]) -> View:
+        """What one reader sees."""
         cached = await self._stores.follow_cache.following(user_id)
         passing = frozenset(follows) if cached is None else cached
         page = await whole(self._stores.timelines, user_id)
         if page is None:
-            return self._view(None, {}, passing), 0
+            return self._view(None, {}, passing)
         lists = {author: await self._list(author) for author in page.celebrities}
-        return self._view(Source.of(page.entries, page.floor), lists, passing), page.built_at
+        return self._view(Source(frozenset(page.entries), page.floor), lists, passing)
 
     def _view(
         self, feed: Source | None, lists: dict[str, Source | None], passing: frozenset[str]
@@ -95,7 +95,9 @@ class Sources:
             page = await whole(self._stores.pulls, author)
             if len(self._lists) * _SET_PAGE > KEPT_ENTRIES:
                 self._lists.clear()
-            self._lists[author] = None if page is None else Source.of(page.entries, page.floor)
+            self._lists[author] = (
+                None if page is None else Source(frozenset(page.entries), page.floor)
+            )
         return self._lists[author]
 
 
