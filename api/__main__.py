@@ -14,7 +14,8 @@ async def serve(settings: Settings) -> None:
     secrets = Secrets.load(settings.run_dir)
     stores = Stores(settings, secrets)
     try:
-        await listen(create_app(settings, secrets, stores), settings.port("api"))
+        app = create_app(settings, secrets, stores)
+        await listen(app, settings.port("api"), app.state.deps.streams.end)
     finally:
         await stores.close()
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth import BadToken
 from api.deps import Deps
 from api.problems import BAD_REQUEST, TIMED_OUT, TOO_LARGE, UNAUTHENTICATED, Problem
 
@@ -30,7 +29,7 @@ class Admission:
         sent: dict[bytes, bytes] = state["sent"]
         state["ip"] = scope["client"][0] if scope.get("client") else "unknown"
         self._deps.limits.spend_general(state, "ip", state["ip"])
-        state["viewer"] = self._viewer(sent.get(b"authorization", b"").decode("latin-1"))
+        state["viewer"] = self._deps.bearer(sent.get(b"authorization", b""))
         if state["viewer"]:
             self._deps.limits.spend_general(state, "user", state["viewer"])
         if scope["method"] in UNSAFE:
@@ -40,15 +39,6 @@ class Admission:
             await self._app(scope, receive, send)
             return
         await self._app(scope, receive, _Unauthenticated(self._deps, scope, receive, send).send)
-
-    def _viewer(self, authorization: str) -> str | None:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            return None
-        try:
-            return self._deps.tokens.viewer(token.strip(), self._deps.now_ms())
-        except BadToken:
-            return None
 
 
 class _Unauthenticated:

@@ -15,6 +15,7 @@ from api import (
     comments,
     feed,
     feed_explain,
+    feed_stream,
     follows,
     hashtags,
     health,
@@ -35,6 +36,7 @@ from api.deps import Deps, required
 from api.direct_read import Direct
 from api.envelope import Envelope
 from api.feed_reader import FeedReader
+from api.feed_stream import FeedStreams
 from api.hydrator import Hydrator
 from api.idempotency import Idempotency
 from api.ladder import Ladder
@@ -67,13 +69,15 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
     edge = settings.url("edge")
     breakers = Breakers(settings.degradation)
     hydrator = Hydrator(stores, edge, breakers)
+    reader = FeedReader(stores, edge, settings.feed, breakers)
     deps = Deps(
         settings=settings,
         stores=stores,
         tokens=TokenBook(settings.tokens, secrets.jwt_key),
-        limits=Limiter(settings.limits, stores.call_counts),
+        limits=Limiter(settings.limits, stores.call_counts, breakers["redis"]),
         breakers=breakers,
-        feeds=_feeds(settings, stores, hydrator, breakers),
+        feeds=_feeds(settings, stores, reader, hydrator, breakers),
+        streams=FeedStreams(reader, settings.streams),
         hydrator=hydrator,
     )
     app = FastAPI(
@@ -96,6 +100,7 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
         app.include_router(module.router, dependencies=[Depends(required)])
     home, grid = feed.routes(deps)
     app.router.routes.insert(0, home)  # the hot one is found first
+    app.router.routes.insert(1, feed_stream.route(deps))
     app.router.routes.append(grid)  # behind /users/by-name/…, where somebody may be called "feed"
     openapi.render(app)
     page.serve(app, edge)
@@ -103,9 +108,10 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
     return app
 
 
-def _feeds(settings: Settings, stores: Stores, hydrator: Hydrator, breakers: Breakers) -> Ladder:
+def _feeds(
+    settings: Settings, stores: Stores, usual: FeedReader, hydrator: Hydrator, breakers: Breakers
+) -> Ladder:
     edge, feed, degradation = settings.url("edge"), settings.feed, settings.degradation
-    usual = FeedReader(stores, edge, feed, breakers)
     replica = None
     if stores.replica is not None:
         replica = FeedReader(stores.replica, edge, feed, breakers.of_replica())
@@ -118,7 +124,7 @@ def _middleware(deps: Deps) -> list[Middleware]:
     trusted = list(deps.settings.limits.trusted_proxies)
     return [
         *([Middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)] if trusted else []),
-        Middleware(Envelope, unlimited=(feed.PATH,)),
+        Middleware(Envelope, unlimited=(feed.PATH, feed_stream.PATH)),
         Middleware(Admission, deps=deps),
         Middleware(feed.HotPath, deps=deps),
         Middleware(Idempotency, deps=deps),
@@ -130,6 +136,7 @@ async def _lifespan(deps: Deps, _: FastAPI) -> AsyncIterator[None]:
     """Lease a machine id, waiting for PostgreSQL if need be; until then nothing new is made."""
     starting = asyncio.create_task(_start_ids(deps))
     yield
+    deps.streams.end()
     starting.cancel()
     with suppress(asyncio.CancelledError):
         await starting

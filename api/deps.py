@@ -9,8 +9,9 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api import trace
-from api.auth import Passwords, TokenBook
+from api.auth import BadToken, Passwords, TokenBook
 from api.breakers import Breakers
+from api.feed_stream import FeedStreams
 from api.hydrator import Hydrator
 from api.ladder import Ladder
 from api.limits import Limiter
@@ -30,6 +31,7 @@ class Deps:
     limits: Limiter
     breakers: Breakers
     feeds: Ladder
+    streams: FeedStreams
     hydrator: Hydrator
     passwords: Passwords = field(default_factory=Passwords)
 
@@ -50,6 +52,16 @@ class Deps:
         if viewer is None:
             raise Problem(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
         return viewer
+
+    def bearer(self, authorization: bytes) -> str | None:
+        """The viewer whose token, valid now, an Authorization header holds."""
+        scheme, _, token = authorization.decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            return None
+        try:
+            return self.tokens.viewer(token.strip(), self.now_ms())
+        except BadToken:
+            return None
 
 
 def _deps(request: Request) -> Deps:

@@ -1,8 +1,8 @@
-"""The two hot routes as OpenAPI sees them; `api/feed.py` serves them as plain bytes."""
+"""The feed's routes as OpenAPI sees them; `feed.py` and `feed_stream.py` serve them as bytes."""
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query, Response
 
 from api.deps import UserId, Viewer
 from api.posts import PostPage
@@ -12,14 +12,24 @@ GRID = 12
 router = APIRouter(tags=["feed"])
 
 
-@router.get("/feed", response_model=PostPage)
+_UNCHANGED = {304: {"description": "The first page is still the one with this tag."}}
+_EVENTS = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
+
+@router.get("/feed", response_model=PostPage, responses=_UNCHANGED)
 def feed(
     viewer: Viewer,
     limit: Limit = PAGE,
     cursor: CursorText = None,
     order: Annotated[Literal["recent"], Query()] = "recent",
+    if_none_match: Annotated[str | None, Header()] = None,
 ) -> None:
-    """The viewer's home feed, newest first."""
+    """The viewer's home feed, newest first. The first page has an ETag."""
+
+
+@router.get("/feed/stream", response_class=Response, responses=_EVENTS)
+def stream(viewer: Viewer, last_event_id: Annotated[str | None, Header()] = None) -> None:
+    """Server-sent events `new_posts` with data `{"new_posts": n}`: so many since the one before."""
 
 
 @router.get("/users/{user_id}/feed", response_model=PostPage)

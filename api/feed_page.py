@@ -77,16 +77,16 @@ class Reading:
                 rest = batch
                 while rest and len(live) <= self.limit:
                     need = self.limit + 1 - len(live)
-                    live += await self._shown(rest[:need])
+                    live += await self.shown(rest[:need])
                     rest = rest[need:]
                     if self.hidden:
                         rest = [entry for entry in rest if entry.author_id not in self.hidden]
-                if len(live) > self.limit or not self._goes_on:
+                if len(live) > self.limit or not self.goes_on:
                     break
         return self._page(live)
 
     @property
-    def _goes_on(self) -> bool:
+    def goes_on(self) -> bool:
         """Whether reading further can still make a whole page."""
         return self.effort.whole and self.completeness is Completeness.COMPLETE
 
@@ -99,7 +99,7 @@ class Reading:
             await self._read_graph()
         return self.follows or frozenset()
 
-    async def _shown(self, entries: list[FeedEntry]) -> list[tuple[FeedEntry, bytes]]:
+    async def shown(self, entries: list[FeedEntry]) -> list[tuple[FeedEntry, bytes]]:
         """Those that may be seen and are live, with their JSON."""
         shown = await self.hydrator.look(entries, self.viewer_id, self.effort)
         follows = await self._follows(entries, shown)

@@ -8,6 +8,7 @@ while Redis is away is the ladder's to say (`api/ladder.py`).
 """
 
 import asyncio
+from collections.abc import Container
 from contextlib import aclosing
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from domain.feed import merged, older, place
 from domain.ports.feeds import FeedPage
 from domain.settings import Degradation, Feed
 
+NEWS = 100
 _SPARE = 8  # entries read beyond a page, for those that turn out to be gone or hidden
 _BUILD_LIMIT_S = 2.0
 
@@ -70,6 +72,25 @@ class FeedReader:
         if page.posts or await effort.ask("postgres", True, self._stores.users.get)(user_id):
             return page
         return None
+
+    async def news(
+        self, viewer_id: str, after: Cursor | None, known: Container[str]
+    ) -> list[FeedEntry] | None:
+        """Up to NEWS posts of the home feed newer than `after` but those known, newest first.
+
+        None when that can't be told now. One round trip as long as there are none.
+        """
+        read = Reading(self._stores, self._hydrator, viewer_id, NEWS, BestEffort(self._breakers))
+        page = await self._timeline(read, None, NEWS)
+        if page is None:
+            if read.effort.whole:
+                await self._build(read)
+            return None
+        lists = await self._pulled(read, list(page.celebrities), None, NEWS)
+        newest = merged([page, *(lists or ())], NEWS).entries
+        fresh = [e for e in newest if e.post_id not in known and (not after or place(e) > after)]
+        live = await read.shown(fresh) if fresh else []
+        return [entry for entry, _ in live] if read.goes_on else None
 
     async def close(self) -> None:
         """Give up the builds that still run."""

@@ -32,6 +32,7 @@ FEED_PAGES = Counter(
 )
 FEED_SHED = Counter("feed_reads_shed_total", "Feed reads beyond those that may be under way.")
 
+FEED_STREAMS = Gauge("feed_streams_open", "Streams of news.", multiprocess_mode="livesum")
 FEED_STEP = Histogram(
     "feed_read_step_seconds",
     "Where the time of a feed's page goes, step by step.",

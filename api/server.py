@@ -1,5 +1,6 @@
 """How the API's two processes run: settings, logs, one uvicorn on loopback."""
 
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -14,8 +15,21 @@ from domain.settings import Settings
 _GRACE_S = 10
 
 
-async def listen(app: ASGIApp, port: int) -> None:
-    """Serve `app` until SIGTERM, then let the calls under way end."""
+class _Server(uvicorn.Server):
+    """A server that tells its application before it waits for the calls under way."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, as the library does it, once answers that never end have been ended."""
+        self._stopping()
+        await super().shutdown(sockets)
+
+
+async def listen(app: ASGIApp, port: int, stopping: Callable[[], None] = lambda: None) -> None:
+    """Serve `app` until SIGTERM, call `stopping`, then let the calls under way end."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -28,7 +42,7 @@ async def listen(app: ASGIApp, port: int) -> None:
         log_level="warning",
         timeout_graceful_shutdown=_GRACE_S,
     )
-    await uvicorn.Server(config).serve()
+    await _Server(config, stopping).serve()
 
 
 def run(serve: Callable[[Settings], Awaitable[None]]) -> int:

@@ -134,6 +134,15 @@ class Degradation(_Frozen):
     reads_in_flight: int = Field(256, ge=1, description="of feeds, a process; more are refused")
 
 
+class Streams(_Frozen):
+    """GET /feed/stream."""
+
+    poll_s: float = Field(3.0, gt=0, description="between two looks at a feed; ± a quarter")
+    heartbeat_s: float = Field(15.0, gt=0, description="of silence; then a comment is sent")
+    most_per_user: int = Field(5, ge=1)
+    most: int = Field(1000, ge=1, description="of one API process")
+
+
 class Uploads(_Frozen):
     """What may be uploaded (seed section 5b)."""
 
@@ -244,6 +253,7 @@ class Settings(BaseSettings):
     feed: Feed = Feed()
     redis: Redis = Redis()
     degradation: Degradation = Degradation()
+    streams: Streams = Streams()
     uploads: Uploads = Uploads()
     decoder: Decoder = Decoder()
     duplicates: Duplicates = Duplicates()
