@@ -29,7 +29,8 @@ async def hashtag(
     match place(kind, (int, str), cursor):
         case (int(at), str(post_id)):
             before = Cursor(at, post_id)
-    found = await api.stores.search_index.by_tag(tag, before, limit + 1)
+    by_tag = api.stores.search_index.by_tag
+    found = await api.breakers["search"].run(by_tag, tag, before, limit + 1)
     shown, more = found[:limit], len(found) > limit
     ready, whole = await ready_posts(api, viewer, shown)
     after = cursors.encode(kind, shown[-1].published_at, shown[-1].post_id) if more else None

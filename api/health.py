@@ -8,6 +8,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
+from api.breakers import State
 from api.deps import Api, Deps
 from domain.errors import Transient, Unrecoverable
 
@@ -31,6 +32,8 @@ class Dependency(BaseModel):
     state: Literal["up", "down"]
     latency_ms: float
     needed: bool
+    breaker: State | None = None
+    """Whether this process asks it for feeds: `closed` as usual, `open` not, `half_open` once."""
 
 
 class Readiness(BaseModel):
@@ -52,6 +55,9 @@ async def ready(api: Api, response: Response) -> Readiness:
     probes = _probes(api)
     answers = await asyncio.gather(*(_ask(name, probe) for name, probe in probes.items()))
     found = dict(zip(probes, answers, strict=True))
+    for name, state in api.breakers.states.items():
+        if name in found:
+            found[name].breaker = state
     down = {name for name, dependency in found.items() if dependency.state == "down"}
     if down & _NEEDED:
         response.status_code = 503
@@ -62,7 +68,7 @@ async def ready(api: Api, response: Response) -> Readiness:
 def _probes(deps: Deps) -> dict[str, Awaitable[object]]:
     """A small real question to each dependency."""
     stores = deps.stores
-    return {
+    probes: dict[str, Awaitable[object]] = {
         "ids": _next_id(deps),
         "postgres": stores.users.get(_NO_USER),
         "cassandra": stores.photos.get(_NO_PHOTO),
@@ -71,6 +77,9 @@ def _probes(deps: Deps) -> dict[str, Awaitable[object]]:
         "search": stores.search_index.by_tag("health", None, 1),
         "s3": stores.objects.head(deps.settings.uploads.media_bucket, "health"),
     }
+    if stores.replica is not None:
+        probes["replica"] = stores.replica.post_cache.get([_NO_PHOTO])
+    return probes
 
 
 async def _next_id(deps: Deps) -> str:

@@ -13,20 +13,19 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 
 from api import metrics
+from api.breakers import Breaker
 from api.problems import RATE_LIMITED, Problem
+from domain.errors import StoreAway
 from domain.settings import Limits
 
 WINDOW_S = 60
-_AWAY_S = 5.0
 _QUOTA = attrgetter("quota")
-_log = structlog.get_logger()
 
 
 class Left(NamedTuple):
@@ -78,7 +77,7 @@ class Limiter:
     What was counted is noted in the call's `state`, so that the answer's headers can tell.
     """
 
-    def __init__(self, settings: Limits, storage: RedisStorage) -> None:
+    def __init__(self, settings: Limits, storage: RedisStorage, breaker: Breaker) -> None:
         self._quotas = {
             "uploads": settings.uploads_per_user,
             "unauthenticated": settings.unauthenticated_per_ip,
@@ -92,7 +91,7 @@ class Limiter:
         }
         self._shared = MovingWindowRateLimiter(storage)
         self._own = SlidingCounts()
-        self._away_until = 0.0
+        self._breaker = breaker
 
     async def spend(self, state: dict[str, Any], name: str, key: str) -> None:
         """Count a call against a fleet-wide limit. Raises Problem(rate-limited)."""
@@ -107,18 +106,18 @@ class Limiter:
         _note(state, *self._own.count(name, key, self._quotas[name], hit=True))
 
     async def _ask(self, name: str, key: str, *, hit: bool) -> tuple[bool, Left]:
-        if time.monotonic() >= self._away_until:
-            try:
-                return await self._ask_redis(name, key, hit=hit)
-            except StorageError as error:
-                self._away_until = time.monotonic() + _AWAY_S
-                _log.warning("limits.redis_away", error=type(error.storage_error).__name__)
-        return self._own.count(name, key, self._quotas[name], hit=hit)
+        try:
+            return await self._breaker.run(self._ask_redis, name, key, hit=hit)
+        except StoreAway:
+            return self._own.count(name, key, self._quotas[name], hit=hit)
 
     async def _ask_redis(self, name: str, key: str, *, hit: bool) -> tuple[bool, Left]:
         item = self._items[name]
-        allowed = await (self._shared.hit if hit else self._shared.test)(item, key)
-        stats = await self._shared.get_window_stats(item, key)
+        try:
+            allowed = await (self._shared.hit if hit else self._shared.test)(item, key)
+            stats = await self._shared.get_window_stats(item, key)
+        except StorageError as error:
+            raise StoreAway(f"redis: {type(error.storage_error).__name__}") from error
         reset_s = min(WINDOW_S, max(0, math.ceil(stats.reset_time - time.time())))
         return allowed, Left(name, self._quotas[name], max(0, stats.remaining), reset_s)
 

@@ -131,7 +131,7 @@ class Degradation(_Frozen):
     kept_pages_bytes: int = Field(32 * 1024 * 1024, ge=0, description="of one API process")
     direct_reads: int = Field(4, ge=1, description="past an absent cache at once, a process")
     direct_budget_s: float = Field(1.0, gt=0, description="of one such read")
-    reads_in_flight: int = Field(256, ge=1, description="of feeds, a process; more are refused")
+    reads_in_flight: int = Field(500, ge=1, description="of feeds, a process; more are refused")
 
 
 class Streams(_Frozen):

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from api.app import create_app
+from api.breakers import Breakers
 from api.limits import Limiter, SlidingCounts
 from api.problems import Problem
 from domain.secrets import Secrets
-from domain.settings import Limits, Settings
+from domain.settings import Degradation, Limits, Settings
 from stores.connect import Stores
 from tests.api.world import PASSWORD, World, address, is_problem
 from tests.fresh import fresh_id
@@ -149,7 +150,8 @@ def test_the_window_slides_and_forgets() -> None:
 
 async def test_a_cluster_counts_for_the_fleet(cluster_stores: Stores) -> None:
     """Limits of many keys meet no node that hasn't their slot."""
-    limiters = [Limiter(TIGHT, cluster_stores.call_counts) for _ in range(2)]
+    breaker = Breakers(Degradation())["redis"]
+    limiters = [Limiter(TIGHT, cluster_stores.call_counts, breaker) for _ in range(2)]
     for _ in range(20):
         user, states = fresh_id("u_"), [dict[str, Any]() for _ in range(4)]
         for number in range(3):
@@ -157,4 +159,4 @@ async def test_a_cluster_counts_for_the_fleet(cluster_stores: Stores) -> None:
         with pytest.raises(Problem):
             await limiters[1].spend(states[3], "uploads", user)
         assert [state["limits"]["uploads"].remaining for state in states] == [2, 1, 0, 0]
-    assert not any(limiter._away_until for limiter in limiters)  # noqa: SLF001 - Redis counted
+    assert not any(limiter._own._current for limiter in limiters)  # noqa: SLF001 - Redis counted
