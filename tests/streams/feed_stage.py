@@ -39,11 +39,12 @@ class SlowWriter:
         self._begun = folder / "begun"
 
     async def __call__(self, event: FanoutChunk) -> Sequence[Emit]:
-        """Note it, write it, linger: a kill may come before its acknowledgement."""
+        """Note it, and linger before and after writing it: a kill may come on either side."""
         with self._begun.open("a") as file:
             file.write(f"{event.chunk_no}\n")
+        await asyncio.sleep(1.0)
         await self._write(event)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
         return ()
 
 

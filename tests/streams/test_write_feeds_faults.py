@@ -18,7 +18,7 @@ from tests.streams.feed_stage import feed_stage
 from tests.streams.rig import Rig, unique, until
 
 FOLLOWERS = 120
-CHUNK = 2
+CHUNK = 6
 
 
 @pytest.fixture
