@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from domain.settings import Settings
 
@@ -18,7 +20,18 @@ def new_database(settings: Settings) -> Iterator[str]:
     try:
         yield settings.postgres_dsn.rpartition("/")[0] + "/" + name.as_string().strip('"')
     finally:
-        _execute(settings, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        _drop(settings, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@retry(
+    retry=retry_if_exception_type(InsufficientPrivilege),
+    stop=stop_after_delay(30),
+    wait=wait_fixed(0.2),
+    reraise=True,
+)
+def _drop(settings: Settings, statement: sql.Composed) -> None:
+    """An autovacuum that is at work there belongs to the superuser: it is waited for."""
+    _execute(settings, statement)
 
 
 def _execute(settings: Settings, statement: sql.Composed) -> None:
