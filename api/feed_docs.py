@@ -1,6 +1,6 @@
 """The feed's routes as OpenAPI sees them; `feed.py` and `feed_stream.py` serve them as bytes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
@@ -12,8 +12,12 @@ GRID = 12
 router = APIRouter(tags=["feed"])
 
 
-_UNCHANGED = {304: {"description": "The first page is still the one with this tag."}}
-_EVENTS = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The first page is still the one with this tag."}
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
 
 
 @router.get("/feed", response_model=PostPage, responses=_UNCHANGED)

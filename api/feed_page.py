@@ -10,6 +10,7 @@ from typing import Protocol
 
 from api.best_effort import BestEffort
 from api.hydrator import Hydrator
+from api.metrics import FeedStep
 from domain.entities import Cursor, FeedEntry
 from domain.feed import place
 from domain.ports.feeds import Shown
@@ -101,7 +102,8 @@ class Reading:
 
     async def shown(self, entries: list[FeedEntry]) -> list[tuple[FeedEntry, bytes]]:
         """Those that may be seen and are live, with their JSON."""
-        shown = await self.hydrator.look(entries, self.viewer_id, self.effort)
+        with FeedStep("shelf"):
+            shown = await self.hydrator.look(entries, self.viewer_id, self.effort)
         follows = await self._follows(entries, shown)
         if follows is not None:
             seen = [may_see(follows, entry.author_id, entry.post_id) for entry in entries]
@@ -125,7 +127,8 @@ class Reading:
         cache = self.stores.follow_cache
         token = await self.effort.ask("redis", None, cache.following_token)(self.viewer_id)
         read = self.effort.ask("postgres", None, self.stores.follows.following)
-        followees = await read(self.viewer_id)
+        with FeedStep("graph"):
+            followees = await read(self.viewer_id)
         if followees is None:
             return
         if token is not None:

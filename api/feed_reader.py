@@ -19,6 +19,7 @@ from api.feed_builder import BuildStores, FeedBuilder
 from api.feed_page import Batches, Completeness, GraphStores, Page, Reading
 from api.feed_pulls import PullLists
 from api.hydrator import HydrationStores, Hydrator
+from api.metrics import FeedStep
 from domain.entities import Cursor, FeedEntry
 from domain.errors import Transient
 from domain.feed import merged, older, place
@@ -97,13 +98,15 @@ class FeedReader:
         await self._builder.close()
 
     async def _timeline(self, read: Reading, before: Cursor | None, size: int) -> FeedPage | None:
-        ask = read.effort.ask("redis", None, self._stores.timelines.page)
-        return await ask(read.viewer_id, before, size)
+        with FeedStep("set"):
+            ask = read.effort.ask("redis", None, self._stores.timelines.page)
+            return await ask(read.viewer_id, before, size)
 
     async def _build(self, read: Reading) -> list[FeedEntry] | None:
         """Build a cold feed; what was gathered so far when it takes too long or fails."""
         build = self._builder.feed(read.viewer_id)
-        await asyncio.wait({build.task}, timeout=_BUILD_LIMIT_S)
+        with FeedStep("build"):
+            await asyncio.wait({build.task}, timeout=_BUILD_LIMIT_S)
         if not build.task.done():
             return build.so_far()
         try:
@@ -141,7 +144,8 @@ class FeedReader:
         """The celebrities' pages; without some of them the feed isn't whole yet."""
         if not authors:
             return []
-        pulled = await self._pulls.pages(authors, before, size, read.effort)
+        with FeedStep("pulls"):
+            pulled = await self._pulls.pages(authors, before, size, read.effort)
         if pulled is None:
             return None
         if not pulled.whole:
@@ -155,7 +159,8 @@ class FeedReader:
         more = True
         while more:
             source = DurableFeed(self._stores.photos, authors, before, size)
-            entries = await read.effort.ask("cassandra", nothing, source.read)()
+            with FeedStep("durable"):
+                entries = await read.effort.ask("cassandra", nothing, source.read)()
             yield entries
             more = len(entries) == size
             before = place(entries[-1]) if entries else before

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from api.best_effort import BestEffort
 from api.breakers import Breakers
+from api.metrics import FeedStep
 from api.shared_reads import SharedReads
 from domain.clicks import with_click
 from domain.entities import Counts, FeedEntry, Photo, PhotoStatus, User
@@ -89,7 +90,8 @@ class Hydrator:
             shown = await self.look(entries, viewer_id, effort)
         live, whole = _joined(entries, shown)
         if not whole:
-            filled = await self._filled(entries, shown, viewer_id, effort)
+            with FeedStep("misses"):
+                filled = await self._filled(entries, shown, viewer_id, effort)
             live, _ = _joined(entries, filled)
         return live
 

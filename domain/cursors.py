@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 
 VERSION = 1
+_PACKED = json.JSONEncoder(separators=(",", ":")).encode
 _LONGEST = 512
 _LARGEST = 1 << 63
 _LONGEST_PART = 128
@@ -22,7 +23,7 @@ class ForeignCursor(ValueError):
 
 def encode(kind: str, *place: int | str) -> str:
     """The cursor of a place in the list `kind` (such as `followers:u_…`)."""
-    packed = json.dumps([VERSION, kind, *place], separators=(",", ":")).encode()
+    packed = _PACKED([VERSION, kind, *place]).encode()
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
