@@ -26,6 +26,8 @@ class Marks:
     built_at: int = 0
     floor: Cursor | None = None
     celebrities: list[str] = field(default_factory=list)
+    foreign: bool = False
+    """Built by a former release, which spelled members otherwise: cold, and to be dropped."""
 
     @classmethod
     def of(cls, members: Iterable[bytes]) -> "Marks":
@@ -33,7 +35,8 @@ class Marks:
         said = cls()
         for name, *rest in (member.decode().split(":") for member in members):
             if name == "!built":
-                said.built_at = int(rest[0])
+                said.built_at = int(rest[0]) if rest else 0
+                said.foreign = not rest
             elif name == "!celebrity":
                 said.celebrities.append(f"u_{rest[0]}")
             elif name == "!floor":

@@ -88,10 +88,10 @@ return 1
 )
 
 REMOVE_AUTHOR = Script("""
--- ARGV: the eleven characters of the author's id.
-local gone = {'!celebrity:' .. ARGV[1]}
+-- ARGV: the ten characters for the author in members, the author's mark.
+local gone = {ARGV[2]}
 for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  if #name == 22 and string.sub(name, 12) == ARGV[1] then gone[#gone + 1] = name end
+  if #name == 21 and string.sub(name, 12) == ARGV[1] then gone[#gone + 1] = name end
 end
 for i = 1, #gone, 1000 do
   redis.call('ZREM', KEYS[1], unpack(gone, i, math.min(i + 999, #gone)))

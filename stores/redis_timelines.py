@@ -1,6 +1,6 @@
 """Feed sets in Redis: one sorted set a user, with its own marks inside (seed sections 7 and 8).
 
-`feed:{user_id}`, and `pulls:{user_id}` with a celebrity's own posts, hold members of 22 characters
+`feed:{user_id}`, and `pulls:{user_id}` with a celebrity's own posts, hold members of 21 characters
 (`domain.feed.member`) scored by published_at, and at score +inf their marks, in this order:
 
     !building:<token>    somebody is reading the sources; pushes must arrive meanwhile
@@ -21,7 +21,7 @@ from functools import lru_cache
 from itertools import chain, compress
 
 from domain.entities import Cursor, FeedEntry
-from domain.feed import member, truncation
+from domain.feed import author_part, member, truncation
 from domain.ports.feeds import FeedPage
 from domain.settings import Feed
 from stores import redis_timeline_scripts as lua
@@ -111,6 +111,8 @@ class RedisTimelines:
                 wanting, await self._read(wanting, before, reach), strict=True
             ):
                 marks = Marks.of(said)
+                if marks.foreign:
+                    await self.drop(user_id)
                 if not marks.built_at:
                     pages[user_id] = None
                 elif page := page_of(marks, found, before, limit, reach):
@@ -185,7 +187,7 @@ class RedisTimelines:
 
     async def remove_author(self, user_id: str, author_id: str) -> None:
         """Take one author's entries out of a feed, and stop pulling them."""
-        args = (author_id.removeprefix("u_"),)
+        args = (author_part(author_id), _celebrity(author_id))
         await self._redis.run(lua.REMOVE_AUTHOR, {self._key(user_id): args})
 
     async def drop(self, user_id: str) -> None:

@@ -148,7 +148,7 @@ async def test_a_list_cut_off_at_the_cap_raises_the_floor(timelines: Timelines, 
     page = await timelines.page(user, None, 100)
     assert page is not None
     assert page.floor == place(entry(100, 100))
-    assert page.entries == entries(FEED.cap - 1, start=101)
+    assert page.entries == entries(FEED.cap - 1, start=101, author=1)
 
 
 async def test_backfill_merges_and_leaves_cold_feeds_alone(timelines: Timelines, user: str) -> None:
@@ -420,3 +420,14 @@ async def test_many_feeds_get_a_post_by_several_batches(any_stores: Stores) -> N
     pages = await timelines.pages(users, None, 1)
     assert [page and page.entries for page in pages[::3]] == [[newest]] * len(warm)
     assert not any(page for number, page in enumerate(pages) if number % 3)
+
+
+async def test_a_feed_of_a_former_spelling_is_cold_and_goes(any_stores: Stores, user: str) -> None:
+    server, key = any_stores.redis_server, f"feed:{user}"
+    timelines = RedisTimelines(server, FEED)
+    old = f"{spell(1)}{AUTHORS[0].removeprefix('u_')}"
+    await server.call("ZADD", key, 1_800_000_000_000, old, "+inf", "!built")
+    assert await timelines.page(user, None, 10) is None
+    assert not await timelines.exists(user)
+    await build(timelines, user, [entry(1)])
+    assert await read(timelines, user) == [entry(1)]

@@ -24,7 +24,7 @@ ENTRIES = st.builds(
 def test_a_member_and_its_score_spell_the_entry(entry: FeedEntry) -> None:
     back = entry_of(member(entry), float(entry.published_at))
     assert (back, back.author_id) == (entry, entry.author_id)
-    assert len(member(entry)) == 22
+    assert len(member(entry)) == 21
 
 
 @given(st.lists(ENTRIES, unique_by=lambda entry: entry.post_id))
