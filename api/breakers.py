@@ -79,7 +79,7 @@ class Breaker:
             answer = await self._deadlines[limit_s].run(limit_s, call, *args, **kwargs)
         except (StoreAway, TimeoutError) as error:
             self._failed(period)
-            raise StoreAway(f"{self._store}: {error or 'no answer in time'}") from error
+            raise StoreAway(f"{self._store}: {str(error) or 'no answer in time'}") from error
         except BaseException:
             self._end_probe(period)
             raise

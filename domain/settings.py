@@ -125,7 +125,7 @@ class Redis(_Frozen):
 class Degradation(_Frozen):
     """How reads go on while a store is away (seed section 10)."""
 
-    failures: int = Field(5, ge=1, description="time-outs in a row; then the store isn't asked")
+    failures: int = Field(3, ge=1, description="time-outs in a row; then the store isn't asked")
     pause_s: float = Field(2.0, gt=0, description="then one reader asks again; ± a quarter")
     kept_page_s: float = Field(60.0, ge=0, le=60, description="the life of a last good page")
     kept_pages_bytes: int = Field(32 * 1024 * 1024, ge=0, description="of one API process")

@@ -1,0 +1,119 @@
+"""Feeds through the API while the stack's own Redis and Cassandra are stopped."""
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from api.app import create_app
+from domain.secrets import Secrets
+from domain.settings import Limits, Settings
+from stores.connect import Stores
+from tests.api.world import Someone, World
+from tests.waiting import until
+
+SWITCH_OVER_S = 15.0
+QUICK_S = 1.0
+"""A read that waited for nobody, on a busy machine."""
+POSTS = 8
+
+
+@pytest.fixture
+async def world(settings: Settings) -> AsyncIterator[World]:
+    """An API process of the test's own."""
+    secrets = Secrets.load(settings.run_dir)
+    many = 1_000_000
+    limits = Limits(registrations_per_ip=many, calls_per_user=many, calls_per_ip=many)
+    stores = Stores(settings, secrets)
+    await stores.ids.start()
+    app = create_app(settings.model_copy(update={"limits": limits}), secrets, stores)
+    async with World(app, stores) as opened:
+        yield opened
+    await app.state.deps.feeds.close()
+    await stores.close()
+
+
+@contextmanager
+def stopped(settings: Settings, role: str) -> Iterator[None]:
+    """Meanwhile the server takes connections and bytes, and answers nothing."""
+    pid = int((settings.run_dir / "pids" / f"{role}.pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def reader(world: World, author: Someone) -> Someone:
+    """Somebody who follows the author and hasn't read yet."""
+    someone = await world.someone()
+    answer = await world.call("POST", f"/follow/{author.user_id}", someone)
+    assert answer.status_code == 200, answer.text
+    return someone
+
+
+async def author(world: World) -> tuple[Someone, list[str]]:
+    """Somebody with posts, and these, newest first."""
+    someone = await world.someone()
+    posts = [await world.post(someone) for _ in range(POSTS)]
+    return someone, [post.photo_id for post in reversed(posts)]
+
+
+async def feed(world: World, who: Someone) -> tuple[list[str], str]:
+    """The ids on the first page, and what it can be trusted for; any error fails."""
+    answer = await world.call("GET", "/feed", who)
+    assert answer.status_code == 200, answer.text
+    page = answer.json()
+    return [post["post_id"] for post in page["posts"]], page["completeness"]
+
+
+async def at_once(world: World, who: Someone, want: tuple[list[str], str]) -> None:
+    """Wait until this is what is read, and without waiting."""
+
+    async def is_so() -> bool:
+        began = time.perf_counter()
+        found = await feed(world, who)
+        return found == want and time.perf_counter() - began < QUICK_S
+
+    await until(is_so, SWITCH_OVER_S)
+
+
+async def breaker(world: World, store: str) -> str:
+    ready = await world.call("GET", "/health/ready")
+    return str(ready.json()["dependencies"][store]["breaker"])
+
+
+async def test_while_redis_is_stopped_feeds_are_read(world: World, settings: Settings) -> None:
+    ann, posts = await author(world)
+    bob, new = await reader(world, ann), await reader(world, ann)
+    await at_once(world, bob, (posts, "complete"))
+    with stopped(settings, "redis"):
+        await at_once(world, bob, (posts, "degraded"))
+        assert await breaker(world, "redis") in {"open", "half_open"}
+        await at_once(world, new, (posts[:5], "degraded"))
+        gone = await world.call("DELETE", f"/posts/{posts[0]}", ann)
+        assert gone.status_code == 202, gone.text
+        await at_once(world, bob, (posts[1:], "degraded"))
+        unfollowed = await world.call("DELETE", f"/follow/{ann.user_id}", bob)
+        assert unfollowed.status_code == 200, unfollowed.text
+        await at_once(world, bob, ([], "degraded"))
+    await at_once(world, new, (posts[1:], "complete"))
+    await at_once(world, bob, ([], "complete"))
+    assert await breaker(world, "redis") == "closed"
+
+
+async def test_while_cassandra_is_stopped_warm_feeds_are_whole(
+    world: World, settings: Settings
+) -> None:
+    ann, posts = await author(world)
+    bob, new = await reader(world, ann), await reader(world, ann)
+    await at_once(world, bob, (posts, "complete"))
+    with stopped(settings, "cassandra"):
+        await at_once(world, bob, (posts, "complete"))
+        await at_once(world, new, ([], "degraded"))
+        assert await breaker(world, "cassandra") in {"open", "half_open"}
+        await at_once(world, bob, (posts, "complete"))
+    await at_once(world, new, (posts, "complete"))
