@@ -1,9 +1,10 @@
 """How far to push: the adaptive threshold as a pure controller (seed section 10).
 
 Readers are served cheapest from what was pushed to them, so the threshold is to be as high as
-freshness allows. It falls in large steps when posts come late and rises in small ones when there is
-room (additive increase, multiplicative decrease would swing wider: a backlog takes minutes to
-drain; both steps are shares here). Three things keep it from swinging:
+freshness allows (bench/threshold.py has the costs). It falls in large steps when posts come late,
+the larger the later they are, and rises in small ones when there is room: a share of itself each
+time, because followers are spread over many orders of magnitude. Three things keep it from
+swinging:
 
 * a band between "late" and "room" in which nothing moves;
 * a least change: what differs by less isn't worth an event;
@@ -85,7 +86,7 @@ def _wanted(current: int, loads: Sequence[Load], bounds: Bounds) -> tuple[float,
         return current, Why.STEADY
     wanted, why = float(current), Why.STEADY
     if lag_s >= LATE * bounds.freshness_s:
-        wanted, why = current * FALL, Why.LATE
+        wanted, why = current * FALL * LATE * bounds.freshness_s / lag_s, Why.LATE
     elif lag_s <= ROOM * bounds.freshness_s:
         wanted, why = max(current * RISE, current + 1), Why.ROOM
     alone = _of_one_post(loads, bounds.freshness_s)

@@ -126,21 +126,21 @@ async def test_late_posts_lower_the_threshold_and_it_is_told_why() -> None:
     time, limit = Time(), MemoryPushLimit()
     steering = steering_of(time, limit)
     steering.meter = meter_of(time)
-    await write(steering.meter, time, 40.0)
+    await write(steering.meter, time, 15.0)
     with capture_logs() as logs:
         made = await steering.round()
     assert made is not None
     assert (made.why, made.followers) == (Why.LATE, 700)
     [told] = logs
     assert (told["event"], told["was"], told["followers"]) == ("threshold.moved", 1_000, 700)
-    assert (told["lag_s"], told["writers"]) == (40.0, 1)
+    assert (told["lag_s"], told["writers"]) == (15.0, 1)
 
 
 async def test_it_waits_until_the_last_step_was_measured() -> None:
     time, limit = Time(), MemoryPushLimit()
     steering = steering_of(time, limit)
     for _ in range(3):
-        await write(steering.meter, time, 40.0)
+        await write(steering.meter, time, 15.0)
         await steering.round()
         time.passes(1)
     assert await limit.followers() == 700
@@ -148,7 +148,7 @@ async def test_it_waits_until_the_last_step_was_measured() -> None:
 
 async def test_the_worst_writer_counts_whoever_asks() -> None:
     time, limit = Time(), MemoryPushLimit()
-    await limit.report("another", Load(29.0, None), time.ms)
+    await limit.report("another", Load(15.0, None), time.ms)
     await steering_of(time, limit).round()
     assert await limit.followers() == 700
 
@@ -156,7 +156,7 @@ async def test_the_worst_writer_counts_whoever_asks() -> None:
 async def test_idle_writers_let_it_rise_to_the_ceiling_again() -> None:
     time, limit = Time(), MemoryPushLimit()
     steering = steering_of(time, limit)
-    await write(steering.meter, time, 40.0)
+    await write(steering.meter, time, 15.0)
     for _ in range(12):
         await steering.round()
         time.passes(STEP_MS / 1000)
