@@ -26,7 +26,7 @@ class Interleaving:
 
     def stepped(self, store: T) -> T:
         """The store, each of whose async methods waits for its turn."""
-        return cast("T", _Stepped(store, self._gate))
+        return cast("T", Stepped(store, self._gate))
 
     async def run(self, *actors: Coroutine[Any, Any, Any]) -> None:
         """Run the actors to their end; afterwards calls pass freely."""
@@ -71,7 +71,9 @@ class Interleaving:
             await turn
 
 
-class _Stepped:
+class Stepped:
+    """A store before each of whose calls, and items, a gate is awaited."""
+
     def __init__(self, store: object, gate: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._store = store
         self._gate = gate
