@@ -1,13 +1,13 @@
 """How fast background work may go, from what it does to the others. Pure.
 
-Additive increase, multiplicative decrease (Chiu and Jain, 1989): every look either halves the rate
-or adds a tenth of the most that was asked for.
+Every look either halves the rate or adds a quarter to it. So it backs off at once and comes back in
+about three looks a halving, wherever between one and thousands a second the bearable rate lies.
 """
 
 from dataclasses import dataclass
 
-_STEP = 0.1
-_FACTOR = 0.5
+_DOWN = 0.5
+_UP = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,18 @@ class Pace:
     most: float
     least: float = 1.0
     lag_limit_s: float = 5.0
-    read_limit_s: float = 0.1
+    read_limit_s: float = 0.2
     rate: float = 0.0
 
     @classmethod
     def start(cls, most: float) -> "Pace":
         """At half of the most, which may be anything above 0."""
-        return cls(most=most, least=min(1.0, most), rate=most * _FACTOR)
+        return cls(most=most, least=min(1.0, most), rate=most * _DOWN)
 
     def after(self, load: Load) -> "Pace":
         """The pace after a look."""
         busy = load.lag_s > self.lag_limit_s or load.read_p99_s > self.read_limit_s
-        wanted = self.rate * _FACTOR if busy else self.rate + self.most * _STEP
+        wanted = self.rate * (_DOWN if busy else _UP)
         rate = min(self.most, max(self.least, wanted))
         return Pace(self.most, self.least, self.lag_limit_s, self.read_limit_s, rate)
 
