@@ -21,6 +21,7 @@ class Audience:
     """Viewers of one kind; `due` are the ids that each one's first page must show."""
 
     name: str
+    viewers: list[str] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     due: list[list[str]] = field(default_factory=list)
@@ -47,6 +48,7 @@ async def audience(
     pairs = [(v, a) for v, those in zip(viewers, followees, strict=True) for a in those]
     await world.follow(pairs)
     book = TokenBook(chosen.tokens, Secrets.load(chosen.run_dir).jwt_key)
+    found.viewers = viewers
     for viewer in viewers:
         token = book.issue(viewer, world.new_id(), world.now)
         found.tokens.append(token)
