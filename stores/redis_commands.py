@@ -7,6 +7,7 @@ with a gap where its key goes, and filled by one `str.join` a key: 0.1 µs inste
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hiredis import pack_command
 
@@ -53,8 +54,7 @@ class Template:
         return around.decode().split(gap)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """The same question about each of some keys.
 
     `pack` gives the commands of those keys that it is called with, `replies` of them a key.

@@ -1,6 +1,7 @@
 """All that a page of posts shows, in one round trip (seed sections 7 and 8)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from domain.entities import FeedEntry
 from domain.ports.feeds import Shown
@@ -8,7 +9,7 @@ from domain.settings import Feed
 from stores import redis_follow_cache as follows
 from stores import redis_reaction_cache as reactions
 from stores.redis_client import renews
-from stores.redis_commands import KEY, Ask, Template, ask, ask_values
+from stores.redis_commands import KEY, Ask, Template, ask, ask_each, ask_values
 from stores.redis_server import RedisServer
 
 
@@ -32,7 +33,7 @@ class RedisShelf:
         likes = [f"likes:{post_id}" for post_id in ids]
         found, marks, (followed,), _ = await self._redis.ask(
             ask_values(values + clicks),
-            ask(Template(("SMISMEMBER", KEY, viewer_id, reactions.WHOLE)), likes),
+            ask(_liking(viewer_id), likes),
             _followed(viewer_id, authors),
             ask(self._renewal, values + likes if renews() else (), optional=True),
         )
@@ -56,5 +57,11 @@ class RedisShelf:
 
 
 def _followed(viewer_id: str, authors: Sequence[str]) -> Ask:
-    words = ("SMISMEMBER", KEY, follows.WHOLE, *authors)
-    return ask(Template(words), (follows.following_key(viewer_id),))
+    key = follows.following_key(viewer_id)
+    return ask_each({key: ("SMISMEMBER", key, follows.WHOLE, *authors)})
+
+
+@lru_cache(1024)
+def _liking(viewer_id: str) -> Template:
+    """Whether a set of likers has the viewer, and is whole."""
+    return Template(("SMISMEMBER", KEY, viewer_id, reactions.WHOLE))
