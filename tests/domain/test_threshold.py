@@ -61,6 +61,13 @@ def test_between_room_and_late_nothing_moves(current: int, lag_s: float) -> None
     assert move(current, [Load(lag_s, None)], BOUNDS).followers == current
 
 
+@given(followers, loads, bounds())
+def test_what_would_change_little_stays(current: int, measured: list[Load], limits: Bounds) -> None:
+    assume(limits.lowest <= current <= limits.highest)
+    change = abs(move(current, measured, limits).followers - current)
+    assert change == 0 or change >= LEAST_CHANGE * current
+
+
 @given(st.integers(1_000, 10_000), loads, bounds())
 def test_under_an_unchanging_load_it_goes_one_way_and_comes_to_rest(
     current: int, measured: list[Load], limits: Bounds
