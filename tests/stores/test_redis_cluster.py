@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import count
 
 import pytest
 from redis.crc import key_slot
+from redis.exceptions import ResponseError
 
 from domain.entities import FeedEntry
 from domain.errors import StoreAway, Transient
@@ -14,7 +16,7 @@ from domain.settings import Feed
 from stores.redis_cluster import RedisCluster
 from stores.redis_timelines import RedisTimelines
 from tests.fresh import fresh_id
-from tests.redis_nodes import RedisNode, redis_cluster
+from tests.redis_nodes import RedisNode, redis_cluster, redis_nodes
 from tests.waiting import until
 
 FEED = Feed(cap=100, trim_slack=10)
@@ -180,3 +182,52 @@ async def test_without_any_node_the_cluster_is_away() -> None:
     with pytest.raises(StoreAway, match="no map"):
         await cluster.call("GET", "a")
     await cluster.close()
+
+
+async def test_a_replica_that_took_over_is_found() -> None:
+    """The node that had the slots is gone for good; the map is read from one that lives."""
+    async with redis_cluster() as masters, redis_nodes(1, clustered=True) as (heir,):
+        await join(heir, masters)
+        cluster = RedisCluster([node.address for node in masters])
+        feeds = RedisTimelines(cluster, FEED)
+        users = [fresh_id("u_") for _ in range(50)]
+        for user in users:
+            await build(feeds, user, [post(1)])
+        await until(partial(has_all_of, heir, masters[0]))
+        masters[0].kill()
+        with pytest.raises(StoreAway):
+            await feeds.push(post(2), users)
+        await heir.call("CLUSTER", "FAILOVER", "TAKEOVER")
+
+        async def pushed() -> bool:
+            try:
+                return await feeds.push(post(2), users) == len(users)
+            except Transient:
+                return False
+
+        await until(pushed)
+        assert await read(feeds, users) == [[post(2), post(1)]] * len(users)
+        await cluster.close()
+
+
+async def join(heir: RedisNode, masters: list[RedisNode]) -> None:
+    """As a replica of the first."""
+    first = masters[0]
+    await heir.call("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus_port)
+    name = (await first.call("CLUSTER", "MYID")).decode()
+
+    async def replicates() -> bool:
+        try:
+            await heir.call("CLUSTER", "REPLICATE", name)
+        except ResponseError:  # it hasn't heard of its master yet
+            return False
+        return True
+
+    await until(replicates)
+
+
+async def has_all_of(heir: RedisNode, master: RedisNode) -> bool:
+    told = [(await node.call("INFO", "replication")).splitlines() for node in (heir, master)]
+    ends = [[line for line in lines if b"_repl_offset:" in line] for lines in told]
+    own = {line.rpartition(b":")[2] for lines in ends for line in lines if line[:5] != b"secon"}
+    return b"master_link_status:up" in told[0] and len(own) == 1
