@@ -99,5 +99,5 @@ async def test_every_feed_is_the_oracles_on_servers(servers: Servers) -> None:
             lambda step: asyncio.run_coroutine_threadsafe(step, loop).result(CALL_LIMIT_S),
         )
 
-    lived = await asyncio.to_thread(live, make, at_least=200, machines=4, steps=50)
-    assert lived >= 200
+    lived = await asyncio.to_thread(live, make, at_least=300, machines=5, steps=60)
+    assert lived >= 300
