@@ -81,6 +81,18 @@ async def test_what_was_lost_comes_back_and_strangers_go() -> None:
     assert after.celebrities == []
 
 
+async def test_what_is_no_longer_followed_goes_without_a_mark() -> None:
+    made = await life()
+    viewer, stranger = made.world.people[VIEWER], made.world.people[SECOND]
+    foreign = photo(stranger, 900, 900)
+    await made.world.photos.add(foreign)
+    await made.world.timelines.push(entry_of(foreign), [viewer])
+    assert (await rebuild(made)(viewer)).equal
+    page = await whole(made.world.timelines, viewer)
+    assert page is not None
+    assert entry_of(foreign) not in page.entries
+
+
 async def test_a_pulled_author_is_marked_again() -> None:
     made = await life()
     viewer, author = made.world.people[VIEWER], made.world.people[FIRST]
@@ -157,6 +169,30 @@ async def test_nothing_that_happens_meanwhile_is_lost_or_comes_back(
         await Rebuild(world, world.photos, FEED.cap)(viewer)
 
     await order.run(change(), post(), anew(), evict())
+    await is_exact(busy, viewer)
+    await busy.reader.close()
+    await made.reader.close()
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 1 << 32).map(random.Random))
+async def test_a_refollow_meanwhile_keeps_its_posts(seed: random.Random) -> None:
+    """What the refill of a refollow brings must not fall to a removal that was decided before."""
+    made = await life(12)
+    world, viewer, first = made.world, made.world.people[VIEWER], made.world.people[FIRST]
+    order = Interleaving(seed)
+    for name in ("follows", "timelines"):
+        setattr(world, name, order.stepped(getattr(world, name)))
+    busy = Life(world)
+
+    async def refollow() -> None:
+        await busy.unfollow(viewer, first)
+        await busy.follow(viewer, first)
+
+    async def anew() -> None:
+        await Rebuild(world, world.photos, FEED.cap)(viewer)
+
+    await order.run(refollow(), anew())
     await is_exact(busy, viewer)
     await busy.reader.close()
     await made.reader.close()
