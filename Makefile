@@ -13,7 +13,7 @@ INSTALLED := .venv/.installed-$(shell sha256sum requirements.lock | cut -c1-16)
 TEST_STACK := PHOTOFEED_RUN_DIR=.run-test PHOTOFEED_PORT_OFFSET=1000 \
 	PHOTOFEED_WEBHOOKS__ALLOW_LOOPBACK_HTTP=true
 
-.PHONY: help demo test up down status lint docs bench fuzz lock clean
+.PHONY: help demo test up down status lint docs bench soak fuzz lock clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,7 +49,10 @@ docs: $(INSTALLED) ## draw the README's picture and docs/asyncapi.json again
 	@$(BIN)/python -m ops.event_docs
 
 bench: $(INSTALLED) ## the benchmarks, as ratios measured in one run
-	@mkdir -p bench/results; for script in bench/[a-z]*.py; do $(BIN)/python "$$script"; done
+	@$(BIN)/python -m bench.tools.run_all
+
+soak: ## the life of feeds against its oracle for ten minutes (SECONDS=…)
+	@FEED_MODEL_SECONDS=$$(($(or $(SECONDS),600) / 4)) $(MAKE) test ARGS=tests/invariants/test_feed_model.py
 
 fuzz: $(INSTALLED) ## fuzz the image decoder for a minute (SECONDS=…)
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r tests/fuzz.lock
@@ -60,7 +63,7 @@ lock: $(INSTALLED) ## pin requirements.in again, with hashes
 	@$(BIN)/uv pip compile -q --generate-hashes --python-version 3.11 requirements.in -o requirements.lock
 
 clean: down ## stop the stack and remove its data, the virtual environment and caches
-	@rm -rf .run .run-test .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .run .run-test .run-bench .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The project itself is put on the path by a .pth file: it works from any folder and new packages
 # are found at once. The command finds its own Python, so no path is written into it.

@@ -167,7 +167,13 @@ def figures(times: dict[str, list[float]], missing: int, ghosts: int) -> list[Fi
         ),
         Figure("another author's post, alone", statistics.median(times["alone"]), "s"),
         Figure("another author's post, beside it", statistics.median(times["beside"]), "s"),
-        Figure("beside / alone", paired(times["beside"], times["alone"]), "times", None, told),
+        Figure(
+            "beside / alone",
+            paired(times["beside"], times["alone"]),
+            "times",
+            ("<=", DELAY_LIMIT),
+            told,
+        ),
         Figure(
             "beside 10,000 / beside 100",
             paired(times["beside"], times["beside few"]),
