@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from api.posts import PostPage
 from domain import cursors
@@ -109,6 +110,69 @@ async def test_a_grids_cursor_is_that_grids_alone(world: World) -> None:
     params = {"cursor": page["next_cursor"]}
     for path in ("/feed", f"/users/{bob.user_id}/feed"):
         is_problem(await world.call("GET", path, ann, params=params), 422, "validation")
+
+
+async def test_the_first_page_has_a_tag_and_is_not_sent_twice(world: World) -> None:
+    ann, bob = await world.someone(), await world.someone()
+    post = await world.post(bob)
+    await follow(world, ann, bob)
+    first = await world.call("GET", "/feed", ann)
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    assert first.headers["vary"] == "authorization"
+    for known in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+        again = await world.call("GET", "/feed", ann, headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == tag
+        assert "x-request-id" in again.headers
+    other = await world.call("GET", "/feed", ann, headers={"If-None-Match": '"x"'})
+    assert (other.status_code, other.content) == (200, first.content)
+    await world.call("POST", f"/likes/{post.photo_id}", ann)  # the viewer's own, shown at once
+    changed = await world.call("GET", "/feed", ann, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.json()["posts"][0]["liked_by_viewer"]
+
+
+async def test_later_pages_have_no_tag_and_a_cursor_of_its_order(world: World) -> None:
+    ann, bob = await world.someone(), await world.someone()
+    posts = [await world.post(bob) for _ in range(3)]
+    await follow(world, ann, bob)
+    cursor = (await world.call("GET", "/feed", ann, params={"limit": 1})).json()["next_cursor"]
+    place = cursors.decode("feed:recent", (int, str), cursor)
+    later = await world.call("GET", "/feed", ann, params={"limit": 1, "cursor": cursor})
+    assert "etag" not in later.headers
+    assert later.headers["cache-control"] == "no-store"
+    old = cursors.encode("feed", *place)  # as it was spelled before there were orders
+    same = await world.call("GET", "/feed", ann, params={"limit": 1, "cursor": old})
+    assert same.json()["posts"] == later.json()["posts"]
+    assert same.json()["posts"][0]["post_id"] == posts[1].photo_id
+    other = cursors.encode("feed:ranked", *place)
+    refused = await world.call("GET", "/feed", ann, params={"cursor": other})
+    is_problem(refused, 422, "validation")
+
+
+async def test_the_hot_path_has_the_duties_of_every_other(world: World) -> None:
+    ann = await world.someone()
+    sent = {"X-Request-Id": "client-7/abc"}
+    labels = {"method": "GET", "route": "/feed", "status": "200"}
+    before = REGISTRY.get_sample_value("http_requests_total", labels) or 0
+    hot = await world.call("GET", "/feed", ann, headers=sent)
+    usual = await world.call("GET", f"/users/{ann.user_id}/feed", ann, headers=sent)
+    own = {"etag", "vary"}
+    assert set(hot.headers) - own == set(usual.headers)
+    same = set(usual.headers) - {"content-length", "cache-control", "ratelimit"}
+    assert {name: hot.headers[name] for name in same} == {n: usual.headers[n] for n in same}
+    assert hot.headers["x-request-id"] == "client-7/abc"
+    assert REGISTRY.get_sample_value("http_requests_total", labels) == before + 1
+    head = await world.call("HEAD", "/feed", ann)
+    assert (head.status_code, head.headers["etag"]) == (200, hot.headers["etag"])
+    for answer in (
+        await world.call("GET", "/feed", headers={"Authorization": "Bearer x"}),
+        await world.call("GET", "/feed/stream"),
+    ):
+        is_problem(answer, 401, "unauthenticated")
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["ratelimit"]
 
 
 async def test_feeds_want_a_token(world: World) -> None:

@@ -1,24 +1,33 @@
 """GET /feed/stream: what is told, once, to whom, and how a stream ends."""
 
 import asyncio
+import os
 import re
+import signal
+import socket
+import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+import httpx
 import pytest
-from starlette.types import Message
+from starlette.types import ASGIApp, Message
 
 from api.envelope import Envelope
 from api.feed_stream import FeedStream, FeedStreams
 from api.problems import UNAUTHENTICATED, Problem
 from domain import cursors
-from domain.settings import Feed, Streams
+from domain.settings import Feed, Settings, Streams
+from tests.api.world import World as ApiWorld
 from tests.feed_world import Life, World, photo
+from tests.waiting import until
 
 FEED = Feed(cap=20, trim_slack=3)
 QUICK = Streams(poll_s=0.02, heartbeat_s=0.1, most_per_user=2, most=3)
 VIEWER, AUTHOR, STAR, OTHER = range(4)
 LIMIT_S = 20.0
+GRACE_S = 8.0  # less than the server waits for answers that don't end
 
 
 class Deps:
@@ -41,19 +50,24 @@ class Deps:
 class Client:
     """One stream, read as it comes."""
 
-    def __init__(self, deps: Deps, viewer: str, last_id: str | None = None) -> None:
-        headers = [(b"authorization", viewer.encode())]
+    def __init__(self, app: ASGIApp, authorization: str, last_id: str | None = None) -> None:
+        headers = [(b"authorization", authorization.encode())]
         if last_id is not None:
             headers.append((b"last-event-id", last_id.encode()))
-        scope = {"type": "http", "method": "GET", "path": "/feed/stream", "headers": headers}
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/feed/stream",
+            "query_string": b"",
+            "headers": headers,
+        }
         self.text = b""
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.over = False
         self._left = asyncio.Event()
         self._heard = asyncio.Event()
-        app = Envelope(FeedStream(deps), unlimited=("/feed/stream",))
-        self.task = asyncio.create_task(app(scope, self._receive, self._send))
+        self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:
         await self._left.wait()
@@ -95,6 +109,11 @@ class Client:
         return self.events()
 
 
+def opened(deps: Deps, viewer: str, last_id: str | None = None) -> Client:
+    """A stream of the route alone."""
+    return Client(Envelope(FeedStream(deps), unlimited=("/feed/stream",)), viewer, last_id)
+
+
 async def scene(posts: int = 5) -> tuple[Life, str, Deps]:
     """The viewer follows an author and a star; there are older posts."""
     life = Life(await World(FEED, 4).settle())
@@ -115,7 +134,7 @@ async def looked(client: Client) -> None:
 async def test_new_posts_are_told_once_and_old_ones_never() -> None:
     life, viewer, deps = await scene()
     people = life.world.people
-    client = Client(deps, viewer)
+    client = opened(deps, viewer)
     await looked(client)
     assert client.status == 200
     assert client.headers[b"content-type"] == b"text/event-stream"
@@ -139,7 +158,7 @@ async def test_new_posts_are_told_once_and_old_ones_never() -> None:
 async def test_a_post_that_arrives_late_is_told_too_and_a_deleted_one_is_not() -> None:
     life, viewer, deps = await scene()
     people = life.world.people
-    client = Client(deps, viewer)
+    client = opened(deps, viewer)
     await looked(client)
     await life.post(photo(people[AUTHOR], 51, 51))
     await client.told(1)
@@ -156,18 +175,18 @@ async def test_a_post_that_arrives_late_is_told_too_and_a_deleted_one_is_not() -
 async def test_who_comes_back_hears_of_what_was_missed_and_of_nothing_else() -> None:
     life, viewer, deps = await scene()
     people = life.world.people
-    client = Client(deps, viewer)
+    client = opened(deps, viewer)
     await looked(client)
     await life.post(photo(people[AUTHOR], 50, 50))
     [(last_id, _)] = await client.told(1)
     await client.leave()
     for number in (51, 52, 53):
         await life.post(photo(people[AUTHOR], number, number))
-    again = Client(deps, viewer, last_id)
+    again = opened(deps, viewer, last_id)
     [(next_id, count)] = await again.told(3)
     assert count == 3
     await again.leave()
-    nothing = Client(deps, viewer, next_id)
+    nothing = opened(deps, viewer, next_id)
     await looked(nothing)
     assert nothing.events() == []
     await nothing.leave()
@@ -179,26 +198,26 @@ async def test_who_comes_back_hears_of_what_was_missed_and_of_nothing_else() -> 
 )  # fmt: skip
 async def test_a_foreign_id_is_refused(last_id: str) -> None:
     _, viewer, deps = await scene()
-    client = Client(deps, viewer, last_id)
+    client = opened(deps, viewer, last_id)
     await client.ended()
     assert client.status == 422
 
 
 async def test_streams_are_few_for_each_and_for_all() -> None:
     life, viewer, deps = await scene()
-    mine = [Client(deps, viewer) for _ in range(2)]
+    mine = [opened(deps, viewer) for _ in range(2)]
     for client in mine:
         await looked(client)
-    third = Client(deps, viewer)
+    third = opened(deps, viewer)
     await third.ended()
     assert (third.status, third.headers[b"retry-after"]) == (429, b"3")
-    other = Client(deps, life.world.people[OTHER])
+    other = opened(deps, life.world.people[OTHER])
     await looked(other)
-    fourth = Client(deps, life.world.people[AUTHOR])
+    fourth = opened(deps, life.world.people[AUTHOR])
     await fourth.ended()
     assert fourth.status == 503
     await mine[0].leave()
-    free = Client(deps, viewer)
+    free = opened(deps, viewer)
     await looked(free)
     for client in (mine[1], other, free):
         await client.leave()
@@ -206,7 +225,7 @@ async def test_streams_are_few_for_each_and_for_all() -> None:
 
 async def test_a_stream_ends_with_its_token() -> None:
     _, viewer, deps = await scene()
-    client = Client(deps, viewer)
+    client = opened(deps, viewer)
     await looked(client)
     deps.expired = True
     await client.ended()
@@ -215,21 +234,21 @@ async def test_a_stream_ends_with_its_token() -> None:
 
 async def test_all_streams_end_when_the_process_does() -> None:
     _, viewer, deps = await scene()
-    clients = [Client(deps, viewer) for _ in range(2)]
+    clients = [opened(deps, viewer) for _ in range(2)]
     for client in clients:
         await looked(client)
     deps.streams.end()
     for client in clients:
         await client.ended()
         assert client.over
-    late = Client(deps, viewer)
+    late = opened(deps, viewer)
     await late.ended()
     assert late.status == 503
 
 
 async def test_an_absent_store_is_silence_not_an_end() -> None:
     life, viewer, deps = await scene()
-    client = Client(deps, viewer)
+    client = opened(deps, viewer)
     await looked(client)
     sets = life.world.timelines._sets  # noqa: SLF001 - what the server holds
     kept = dict(sets)
@@ -238,3 +257,51 @@ async def test_an_absent_store_is_silence_not_an_end() -> None:
     assert kept
     await client.told(1)
     await client.leave()
+
+
+async def test_the_whole_application_streams_too(world: ApiWorld) -> None:
+    ann, bob = await world.someone(), await world.someone()
+    assert (await world.call("POST", f"/follow/{bob.user_id}", ann)).status_code == 200
+    client = Client(world.app, ann.headers["Authorization"])
+    await client.until(b"retry: ")
+    assert client.status == 200
+    assert client.headers[b"x-content-type-options"] == b"nosniff"
+    await client.leave()
+    assert client.over
+
+
+async def test_the_process_stops_at_once_with_streams_open(
+    world: ApiWorld, settings: Settings
+) -> None:
+    ann = await world.someone()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = (sys.executable, "-m", "api")
+    variables = {**os.environ, "PHOTOFEED_PORTS__API": str(port - settings.port_offset)}
+    process = await asyncio.create_subprocess_exec(*command, env=variables)
+    try:
+        base = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=base, timeout=LIMIT_S) as http:
+            await until(partial(_alive, http))
+            async with http.stream("GET", "/feed/stream", headers=ann.headers) as answer:
+                assert answer.status_code == 200
+                lines = answer.aiter_lines()
+                assert (await anext(lines)).startswith("retry: ")
+                process.terminate()
+                loop = asyncio.get_running_loop()
+                asked = loop.time()
+                assert {line async for line in lines} <= {"", ":"}  # a clean end, no broken pipe
+                await asyncio.wait_for(process.wait(), LIMIT_S)
+                assert loop.time() - asked < GRACE_S
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+async def _alive(http: httpx.AsyncClient) -> bool:
+    try:
+        return (await http.get("/health/live")).status_code == 200
+    except httpx.TransportError:
+        return False
