@@ -6,12 +6,22 @@ from typing import Any
 from limits.aio.storage import RedisClusterStorage, RedisStorage
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
 
 from domain.settings import Settings
 
 CONNECT_LIMIT_S = 0.5
 ANSWER_LIMIT_S = 2.0
 RENEWING_SHARE = 1 / 16
+
+
+class _Cluster(RedisClusterStorage):
+    """The library's, which doesn't know what the client says when no node answers."""
+
+    @property
+    def base_exceptions(self) -> tuple[type[Exception], ...]:
+        """What is wrapped in StorageError."""
+        return (RedisError, RedisClusterException)
 
 
 class CallCounts:
@@ -22,7 +32,7 @@ class CallCounts:
 
     def __init__(self, settings: Settings) -> None:
         nodes = settings.redis.cluster_nodes
-        kind = RedisClusterStorage if nodes else RedisStorage
+        kind = _Cluster if nodes else RedisStorage
         retry: Any = Retry(NoBackoff(), 1)  # options are handed to the client as they are
         self.storage = kind(
             f"async+redis+cluster://{','.join(nodes)}" if nodes else f"async+{settings.redis_url}",

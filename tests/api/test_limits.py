@@ -10,8 +10,9 @@ from api.breakers import Breakers
 from api.limits import Limiter, SlidingCounts
 from api.problems import Problem
 from domain.secrets import Secrets
-from domain.settings import Degradation, Limits, Settings
+from domain.settings import Degradation, Limits, Redis, Settings
 from stores.connect import Stores
+from stores.redis_client import CallCounts
 from tests.api.world import PASSWORD, World, address, is_problem
 from tests.fresh import fresh_id
 
@@ -160,3 +161,15 @@ async def test_a_cluster_counts_for_the_fleet(cluster_stores: Stores) -> None:
             await limiters[1].spend(states[3], "uploads", user)
         assert [state["limits"]["uploads"].remaining for state in states] == [2, 1, 0, 0]
     assert not any(limiter._own._current for limiter in limiters)  # noqa: SLF001 - Redis counted
+
+
+async def test_without_any_node_the_process_counts_for_itself() -> None:
+    nowhere = Settings(redis=Redis(cluster_nodes=("127.0.0.1:9",)))
+    counts = CallCounts(nowhere)
+    limiter = Limiter(TIGHT, counts.storage, Breakers(Degradation())["redis"])
+    states = [dict[str, Any]() for _ in range(4)]
+    for state in states[:3]:
+        await limiter.spend(state, "uploads", "u_1")
+    with pytest.raises(Problem):
+        await limiter.spend(states[3], "uploads", "u_1")
+    await counts.close()
