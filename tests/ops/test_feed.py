@@ -1,0 +1,107 @@
+"""`photofeed feed` on the whole stack: relay, workers and caches are the real ones."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from domain.entities import Photo, PhotoStatus
+from domain.feed import member
+from domain.feed_audit import FRESH_MS
+from domain.post_json import rfc3339
+from stores.connect import Stores
+from tests.feed_world import entry_of, published
+from tests.fresh import fresh_id, now_ms
+from tests.ops.cli import assert_one_line, photofeed
+from tests.people import add_people
+from topics.catalog import POST_PUBLISHED
+
+LIMIT_S = 60.0
+COUNTS = ("posts", "eligible", "delivered", "pending", "lost", "ghosts", "duplicates")
+
+
+async def post_of(stores: Stores, author: str, at: int) -> Photo:
+    """A post, its row first, then its event."""
+    awaited = Photo(
+        photo_id=fresh_id("ph_"),
+        user_id=author,
+        status=PhotoStatus.AWAITING_UPLOAD,
+        filename="a.jpg",
+        content_type="image/jpeg",
+        size_bytes=1,
+        object_key="k",
+    )
+    await stores.photos.add(awaited)
+    post = await stores.photos.publish(awaited, at)
+    assert post is not None
+    await stores.events.publish(POST_PUBLISHED, published(post))
+    return post
+
+
+async def asked_until(true: Callable[[dict[str, Any]], bool], *words: str) -> dict[str, Any]:
+    """Ask again and again; the first answer that is right. Fails after the limit."""
+    deadline = time.monotonic() + LIMIT_S
+    while True:
+        answer = await asyncio.to_thread(photofeed, "feed", *words, "--json")
+        assert answer.code in (0, 1), answer.error
+        if true(answer.document):
+            return answer.document
+        assert time.monotonic() < deadline, answer.document
+
+
+async def test_a_post_is_delivered_lost_and_brought_back(stores: Stores) -> None:
+    viewer, author = await add_people(stores.users, 2)
+    await stores.follows.follow(viewer, author, fresh_id(), now_ms() - 2 * FRESH_MS)
+    built = photofeed("feed", "rebuild", "--user", viewer, "--json")
+    assert (built.code, built.document["feeds"], built.document["unequal"]) == (0, 1, [])
+    published_at = now_ms() - 2 * FRESH_MS
+    post = await post_of(stores, author, published_at)
+    words = ("explain", post.photo_id, "--user", viewer)
+    told = await asked_until(lambda found: found["in_feed"], *words)
+    assert (told["how"], told["reason"]) == ("push", "pushed")
+    assert told["event_id"] == published(post).event_id
+    await stores.redis_server.call("ZREM", f"feed:{viewer}", member(entry_of(post)))
+    await asked_until(lambda found: found["reason"] == "lost", *words)
+    since = rfc3339(published_at)
+    audit = photofeed("feed", "audit", "--since", since, "--json")
+    assert (audit.code, audit.document["lost"] > 0) == (1, True)
+    found = audit.document
+    rest = found["filtered"].get("cold_feed", 0) + found["filtered"].get("below_floor", 0)
+    assert found["eligible"] == found["delivered"] + found["pending"] + found["lost"] + rest
+    again = photofeed("feed", "rebuild", "--user", viewer, "--json").document
+    assert again["digest"] != built.document["digest"]
+    assert (again["entries"], again["cassandra_reads"]) == (1, 1)
+    assert photofeed("feed", *words, "--json").document["in_feed"]
+
+
+def test_an_audit_of_nothing_is_clean() -> None:
+    later = rfc3339(now_ms() + 3_600_000)
+    answer = photofeed("feed", "audit", "--since", later, "--json")
+    assert answer.code == 0, answer.error
+    assert {name: answer.document[name] for name in COUNTS} == dict.fromkeys(COUNTS, 0)
+    assert answer.document["filtered"] == {}
+    table = photofeed("feed", "audit", "--since", later)
+    assert (table.code, "lost: 0" in table.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("audit", "--since", "soon"), 2),
+        (("audit", "--since", "17"), 2),
+        (("explain", "ph_x", "--user", "u_00000000001"), 2),
+        (("explain", "ph_00000000001", "--user", "u_x"), 2),
+        (("explain", "ph_00000000001", "--user", "u_00000000001"), 1),
+        (("rebuild",), 2),
+        (("rebuild", "--user", "u_00000000001", "--all"), 2),
+        (("rebuild", "--user", "nobody"), 2),
+        (("rebuild", "--user", "u_00000000001", "--resume"), 2),
+        (("rebuild", "--all", "--rate", "0"), 2),
+    ],
+)
+def test_mistakes_are_one_line(words: tuple[str, ...], code: int) -> None:
+    answer = photofeed("feed", *words)
+    assert answer.code == code
+    assert_one_line(answer)
