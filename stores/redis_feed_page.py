@@ -33,14 +33,16 @@ class Marks:
     def of(cls, members: Iterable[bytes]) -> "Marks":
         """Read the marks as they are ordered in the set: of several floors the last holds."""
         said = cls()
-        for name, *rest in (member.decode().split(":") for member in members):
-            if name == "!built":
-                said.built_at = int(rest[0]) if rest else 0
+        for mark in members:
+            name, _, rest = mark.partition(b":")
+            if name == b"!celebrity":
+                said.celebrities.append("u_" + rest.decode())
+            elif name == b"!built":
+                said.built_at = int(rest or 0)
                 said.foreign = not rest
-            elif name == "!celebrity":
-                said.celebrities.append(f"u_{rest[0]}")
-            elif name == "!floor":
-                said.floor = Cursor(int(rest[0]), f"ph_{rest[1]}")
+            elif name == b"!floor":
+                at, _, post = rest.decode().partition(":")
+                said.floor = Cursor(int(at), "ph_" + post)
         return said
 
 
