@@ -77,7 +77,10 @@ class HotPath:
         """Answer one call."""
         if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "GET":
             scope["route"] = self._route
-            await self._route.app(scope, receive, send)
+            try:
+                await self._route.app(scope, receive, send)
+            except Problem as problem:  # an answer like others: who counts refusals must see it
+                await problem.response()(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
