@@ -1,8 +1,11 @@
 """`photofeed feed` on the whole stack: relay, workers and caches are the real ones."""
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,7 +13,9 @@ import pytest
 from domain.entities import Photo, PhotoStatus
 from domain.feed import member
 from domain.feed_audit import FRESH_MS
+from domain.feed_digest import Total, digest
 from domain.post_json import rfc3339
+from domain.settings import Settings
 from stores.connect import Stores
 from tests.feed_world import entry_of, published
 from tests.fresh import fresh_id, now_ms
@@ -74,6 +79,49 @@ async def test_a_post_is_delivered_lost_and_brought_back(stores: Stores) -> None
     assert again["digest"] != built.document["digest"]
     assert (again["entries"], again["cassandra_reads"]) == (1, 1)
     assert photofeed("feed", *words, "--json").document["in_feed"]
+
+
+async def test_what_is_still_to_be_written_is_pending_and_what_a_replay_brings_is_the_same(
+    settings: Settings, stores: Stores
+) -> None:
+    """A replay of the topic mends a cached feed as a rebuild does, to the same digest."""
+    viewer, author = await add_people(stores.users, 2)
+    await stores.follows.follow(viewer, author, fresh_id(), now_ms() - 2 * FRESH_MS)
+    assert photofeed("feed", "rebuild", "--user", viewer).code == 0
+    with stopped(settings, "write_feeds"):
+        post = await post_of(stores, author, now_ms() - 2 * FRESH_MS)
+        words = ("explain", post.photo_id, "--user", viewer)
+        await asked_until(lambda found: found["event_id"] is not None, *words)
+        assert photofeed("feed", *words, "--json").document["reason"] == "pending"
+        since = rfc3339(post.published_at or 0)
+        found = photofeed("feed", "audit", "--since", since, "--json").document
+        assert found["pending"] > 0
+    await asked_until(lambda found: found["reason"] == "pushed", *words)
+    whole = photofeed("feed", "rebuild", "--user", viewer, "--json").document
+    await stores.redis_server.call("ZREM", f"feed:{viewer}", member(entry_of(post)))
+    await asked_until(lambda found: found["reason"] == "lost", *words)
+    topic = ("--topic", POST_PUBLISHED.name, "--from", "0", "--key", author)
+    assert photofeed("replay", *topic, "--group", "plan_fan_out").code == 0
+    await asked_until(lambda found: found["in_feed"], *words)
+    page = await stores.timelines.page(viewer, None, 100)
+    assert page is not None
+    total = Total()
+    total.add(viewer, digest(page.entries))
+    assert str(total) == whole["digest"]
+
+
+@contextmanager
+def stopped(settings: Settings, stage: str) -> Iterator[None]:
+    """The stage's workers stand still."""
+    files = (settings.run_dir / "pids").glob(f"worker-{stage}-*.pid")
+    pids = [int(each.read_text()) for each in files]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_an_audit_of_nothing_is_clean() -> None:
