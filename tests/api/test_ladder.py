@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from api import breakers as api_breakers
-from api import metrics
+from api import feed_reader, metrics
 from api.breakers import Breakers, State
 from api.direct_read import DIRECT_POSTS, Direct
 from api.feed_page import Completeness, Page
@@ -166,6 +166,19 @@ async def test_then_the_last_good_page(mood: Mood, counted: Counted) -> None:
     assert stranger.posts == []
 
 
+async def test_a_kept_page_is_a_first_page_and_was_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = await scene()
+    first = await at.read()
+    at.all("refuses", "redis", "cassandra")
+    assert (await at.ladder.home(at.viewer, first.after, 10)).posts == []
+    at = await scene()
+    monkeypatch.setattr(feed_reader, "_BUILD_LIMIT_S", 0.0)
+    rebuilding = await at.read()
+    assert rebuilding.completeness is Completeness.REBUILDING
+    at.all("refuses", "redis", "cassandra")
+    assert at.ladder.last.get(at.viewer, 10) is None
+
+
 @pytest.mark.parametrize("mood", GONE)
 async def test_then_a_few_posts_past_the_caches_page_by_page(mood: Mood, counted: Counted) -> None:
     at = await scene()
@@ -262,6 +275,13 @@ async def test_beyond_what_may_be_under_way_reads_are_refused_at_once(counted: C
     assert counted[Source.NOTHING] == 0
 
 
+async def test_a_read_that_ended_is_not_under_way() -> None:
+    at = await scene(QUICK.model_copy(update={"reads_in_flight": 2}))
+    for _ in range(5):
+        assert (await at.read()).completeness is Completeness.COMPLETE
+        assert await at.ladder.grid(at.life.world.people[FIRST], at.viewer, None, 5)
+
+
 async def test_who_has_a_kept_page_gets_it_instead_of_a_refusal(counted: Counted) -> None:
     at = await scene(QUICK.model_copy(update={"reads_in_flight": 2}))
     before = await at.read()
@@ -305,26 +325,11 @@ async def test_whatever_fails_whenever_every_read_is_answered_and_true(seed: int
     """Servers fail and come back by chance, while people post, delete and unfollow."""
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     at = await scene(replica=bool(seed % 2))
-    world, people = at.life.world, at.life.world.people
-    await world.follows.follow(at.viewer, people[STRANGER], "e", 0)
-    ever = {post_id: row.user_id for post_id, row in world.photos.rows.items()}
-    number = 100
-    for _ in range(150):
-        step = chance.randrange(8)
-        if step < 4:
-            server = chance.choice(list(at.servers.values()))
-            server.mood = chance.choice(("well", "well", *GONE))
-        elif step == 4:
-            number += 1
-            new = photo(people[FIRST], number, number)
-            ever[new.photo_id] = new.user_id
-            await at.life.post(new)
-        elif step == 5:
-            await delete(at, chance.choice(sorted(ever)))
-        before = None
-        page = await asyncio.wait_for(at.ladder.home(at.viewer, before, 10), 2)
-        shown = post_ids(page)
-        want = await at.want()
+    await at.life.world.follows.follow(at.viewer, at.life.world.people[STRANGER], "e", 0)
+    for number in range(100, 250):
+        await something_happens(at, chance, number)
+        page = await asyncio.wait_for(at.read(), 2)
+        shown, want = post_ids(page), await at.want()
         assert len(set(shown)) == len(shown) <= 10
         assert set(shown) <= set(want), "deleted, or not followed"
         assert shown == sorted(shown, key=want.index), "newest first"
@@ -333,10 +338,28 @@ async def test_whatever_fails_whenever_every_read_is_answered_and_true(seed: int
         await asyncio.sleep(0.002)
 
 
+async def something_happens(at: Scene, chance: random.Random, number: int) -> None:
+    """A server turns, or somebody does something; as the API and the stages do it."""
+    world = at.life.world
+    match chance.randrange(8):
+        case 0 | 1 | 2 | 3:
+            server = chance.choice(list(at.servers.values()))
+            server.mood = chance.choice(("well", "well", *GONE))
+        case 4:
+            await at.life.post(photo(world.people[FIRST], number, number))
+        case 5:
+            await delete(at, chance.choice(sorted(world.photos.rows)))
+        case 6:
+            change = chance.choice((world.follows.follow, world.follows.unfollow))
+            await change(at.viewer, world.people[SECOND], "e", 0)
+            await world.follow_cache.forget_following(at.viewer)
+            at.ladder.last.follows_changed(at.viewer)
+            await world.timelines.drop(at.viewer)  # refill_feeds would put it right
+
+
 async def delete(at: Scene, post_id: str) -> None:
-    """Row, cache and kept pages, as the API does it; the cache forgets whatever its mood."""
-    rows = at.life.world.photos.rows
-    if rows[post_id].status is PhotoStatus.PUBLISHED:
+    """Row, cache and kept pages; the cache forgets whatever its mood."""
+    if at.life.world.photos.rows[post_id].status is PhotoStatus.PUBLISHED:
         await at.life.world.photos.delete(post_id)
         await at.life.world.post_cache.replace({post_id: b""})
         at.ladder.last.post_deleted(post_id)
