@@ -43,6 +43,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._heard_at = 0.0
         self._alarm: asyncio.TimerHandle | None = None
+        self.gone = asyncio.Event()
+        """Set once its socket is closed."""
 
     @property
     def open(self) -> bool:
@@ -94,6 +96,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side, or the network, ended it."""
         self.end(Lost(str(exc or "closed by the server")))
+        self.gone.set()
 
     def data_received(self, data: bytes) -> None:
         """Hand out whole replies; what is left waits for its rest."""
@@ -153,6 +156,7 @@ class Node:
             self._opening.cancel()
         if self._link is not None:
             self._link.end(Lost("closed here"))
+            await self._link.gone.wait()
 
     async def _open(self) -> Connection:
         """A new connection, one for all who ask for it at the same time."""

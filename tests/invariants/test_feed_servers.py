@@ -121,10 +121,10 @@ def _event(kind: type[FollowCreated | FollowDeleted], edge: Edge) -> FollowCreat
     seed=st.integers(0, 1 << 32),
 )
 async def test_feeds_on_servers_are_their_follows_and_posts(
-    stores: Stores, scripts: list[list[str]], seed: int
+    any_stores: Stores, scripts: list[list[str]], seed: int
 ) -> None:
     chance = random.Random(seed)  # noqa: S311 - a test's chance
-    play = Play(SmallFeeds(stores), await add_people(stores.users, 3))
+    play = Play(SmallFeeds(any_stores), await add_people(any_stores.users, 3))
     for _ in range(chance.randrange(30)):
         await play.post(chance.choice(play.authors), chance.randrange(4))
     await play.follow(play.authors[0])
