@@ -210,6 +210,16 @@ async def test_who_is_known_to_be_away_is_not_waited_for(mood: Mood) -> None:
     assert [at.servers[name].calls for name in ("redis", "cassandra", "postgres")] == [0, 0, 0]
 
 
+async def test_nor_does_a_build_wait_for_it() -> None:
+    at = await scene(Degradation(failures=3, pause_s=60))
+    at.all("hangs", "cassandra")
+    await at.given_up("cassandra")
+    for _ in range(5):
+        assert await at.read() == Page([], None, Completeness.DEGRADED)
+    assert at.servers["redis"].calls > 0
+    assert at.servers["cassandra"].calls == 0
+
+
 async def test_few_at_a_time_read_past_the_caches_and_nobody_queues(counted: Counted) -> None:
     at = await scene()
     at.all("refuses", "redis")
