@@ -41,6 +41,7 @@ class FeedMachine(RuleBasedStateMachine):
         self.run = run
         self.life: Life = run(begin())
         self.steps = 0
+        self.next_reader: str | None = None
 
     def who(self, index: int) -> str:
         return self.life.people[index]
@@ -63,6 +64,12 @@ class FeedMachine(RuleBasedStateMachine):
             self.post(author, [place % 3 // 2], prompt=False)
         self.settle()
 
+    def _show(self, author: str) -> None:
+        """Some follower reads next."""
+        followers = sorted(who for who, whom in self.life.oracle.follows if whom == author)
+        if followers:
+            self.next_reader = followers[self.steps % len(followers)]
+
     def _do(self, act: Coroutine[Any, Any, None], *, prompt: bool = False) -> None:
         """Do it; if the stages are prompt, nothing is on its way afterwards."""
         self.run(act)
@@ -76,32 +83,46 @@ class FeedMachine(RuleBasedStateMachine):
         if viewer != author:
             who = self.who(viewer), self.who(author)
             self._do(self.life.follow(*who, follow=True, heard=heard), prompt=prompt)
+            self.next_reader = who[0]
 
-    @rule(viewer=person, author=person, heard=st.booleans(), prompt=st.booleans())
-    def unfollow(self, viewer: int, author: int, heard: bool, prompt: bool) -> None:
-        if viewer != author:
-            who = self.who(viewer), self.who(author)
-            self._do(self.life.follow(*who, follow=False, heard=heard), prompt=prompt)
+    @precondition(lambda self: self.life.oracle.follows)
+    @rule(which=number, heard=st.booleans(), prompt=st.booleans())
+    def unfollow(self, which: int, heard: bool, prompt: bool) -> None:
+        edges = sorted(self.life.oracle.follows)
+        edge = edges[which % len(edges)]
+        self._do(self.life.follow(*edge, follow=False, heard=heard), prompt=prompt)
+        self.next_reader = edge[0]
 
     @rule(author=person, laters=laters, prompt=st.booleans())
     def post(self, author: int, laters: list[int], prompt: bool) -> None:
         for later in laters:
             self._do(self.life.post(self.who(author), later), prompt=prompt)
+        self._show(self.who(author))
 
     @with_posts
     @rule(which=number, heard=st.booleans(), prompt=st.booleans())
     def delete(self, which: int, heard: bool, prompt: bool) -> None:
-        self._do(self.life.delete(self.a_post(which), heard=heard), prompt=prompt)
+        post_id = self.a_post(which)
+        self._do(self.life.delete(post_id, heard=heard), prompt=prompt)
+        self._show(self.life.oracle.posts[post_id].entry.author_id)
 
     @with_posts
     @rule(which=number, prompt=st.booleans())
     def edit(self, which: int, prompt: bool) -> None:
-        self._do(self.life.edit(self.a_post(which)), prompt=prompt)
+        post_id = self.a_post(which)
+        self._do(self.life.edit(post_id), prompt=prompt)
+        self._show(self.life.oracle.posts[post_id].entry.author_id)
 
     @with_posts
-    @rule(user=person, which=number, liked=st.booleans(), prompt=st.booleans())
-    def like(self, user: int, which: int, liked: bool, prompt: bool) -> None:
-        self._do(self.life.like(self.who(user), self.a_post(which), liked=liked), prompt=prompt)
+    @rule(user=person, which=number, prompt=st.booleans())
+    def like(self, user: int, which: int, prompt: bool) -> None:
+        self._do(self.life.like(self.who(user), self.a_post(which), liked=True), prompt=prompt)
+
+    @precondition(lambda self: self.life.oracle.likes)
+    @rule(which=number, prompt=st.booleans())
+    def unlike(self, which: int, prompt: bool) -> None:
+        likes = sorted(self.life.oracle.likes)
+        self._do(self.life.like(*likes[which % len(likes)], liked=False), prompt=prompt)
 
     # --- workers --------------------------------------------------------------------------------
 
@@ -181,10 +202,11 @@ class FeedMachine(RuleBasedStateMachine):
 
     @invariant()
     def somebody_reads(self) -> None:
-        """All pages of one feed are what they can be by now."""
+        """All pages of one feed are what they can be by now; of one that changed, if any did."""
         self.steps += 1
         self.life.note()
-        viewer = self.who(self.steps % PEOPLE)
+        viewer = self.next_reader or self.who(self.steps % PEOPLE)
+        self.next_reader = None
         self.run(self.life.read_all(viewer, 1 + self.steps % 12))
 
     def teardown(self) -> None:
