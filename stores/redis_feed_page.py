@@ -1,4 +1,4 @@
-"""Reading a feed set's replies: its marks, and a page of entries. Pure."""
+"""A feed set's marks as they are spelled, and a page read from its replies. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +44,16 @@ class Marks:
                 at, _, post = rest.decode().partition(":")
                 said.floor = Cursor(int(at), "ph_" + post)
         return said
+
+
+def floor_mark(floor: Cursor) -> str:
+    """A floor, so spelled that the highest sorts last."""
+    return f"!floor:{floor.published_at:013d}:{floor.post_id.removeprefix('ph_')}"
+
+
+def celebrity_mark(author_id: str) -> str:
+    """That this author is to be pulled."""
+    return f"!celebrity:{author_id.removeprefix('u_')}"
 
 
 def page_of(

@@ -27,7 +27,7 @@ from domain.settings import Feed
 from stores import redis_timeline_scripts as lua
 from stores.checks import checked_id
 from stores.redis_commands import KEY, Template, ask
-from stores.redis_feed_page import Marks, RedisFeedPage, page_of
+from stores.redis_feed_page import Marks, RedisFeedPage, celebrity_mark, floor_mark, page_of
 from stores.redis_server import RedisServer, meaning
 
 _BATCH = 250  # feeds: the server works on one batch while the next is packed
@@ -58,7 +58,7 @@ class RedisTimelines:
 
     async def mark_celebrity(self, author_id: str, user_ids: Sequence[str]) -> None:
         """From now on pull this author into each feed that exists; twice is once."""
-        await self._add("+inf", _celebrity(checked_id(author_id, "u_")), user_ids)
+        await self._add("+inf", celebrity_mark(checked_id(author_id, "u_")), user_ids)
 
     async def _add(self, score: int | str, name: bytes | str, user_ids: Sequence[str]) -> int:
         keys = [self._key(user_id) for user_id in user_ids]
@@ -159,7 +159,7 @@ class RedisTimelines:
         Of several builders the first to finish wins and voids the others. `cap` or more entries
         are taken as cut off: the last of them becomes the floor.
         """
-        marks = [("+inf", _celebrity(author_id)) for author_id in celebrities]
+        marks = [("+inf", celebrity_mark(author_id)) for author_id in celebrities]
         return await self._merge_in(user_id, f"!building:{token}", entries, marks)
 
     async def add_entries(self, user_id: str, entries: Sequence[FeedEntry]) -> None:
@@ -175,7 +175,7 @@ class RedisTimelines:
     ) -> bool:
         floor = truncation(entries, self._limits[0])
         built = f"!built:{time.time_ns() // 1_000_000}"
-        head = (*self._limits, mark, built, "" if floor is None else _spell_floor(floor))
+        head = (*self._limits, mark, built, "" if floor is None else floor_mark(floor))
         args = (*head, *chain.from_iterable(marks), *_pairs(entries))
         (done,) = await self._redis.run(lua.MERGE, {self._key(user_id): args})
         return bool(done)
@@ -187,7 +187,7 @@ class RedisTimelines:
 
     async def remove_author(self, user_id: str, author_id: str) -> None:
         """Take one author's entries out of a feed, and stop pulling them."""
-        args = (author_part(author_id), _celebrity(author_id))
+        args = (author_part(author_id), celebrity_mark(author_id))
         await self._redis.run(lua.REMOVE_AUTHOR, {self._key(user_id): args})
 
     async def drop(self, user_id: str) -> None:
@@ -211,11 +211,3 @@ def _reading(top: int | str, reach: int) -> Template:
 
 def _pairs(entries: Iterable[FeedEntry]) -> Iterable[int | bytes]:
     return chain.from_iterable((entry.published_at, member(entry)) for entry in entries)
-
-
-def _spell_floor(floor: Cursor) -> str:
-    return f"!floor:{floor.published_at:013d}:{floor.post_id.removeprefix('ph_')}"
-
-
-def _celebrity(author_id: str) -> str:
-    return f"!celebrity:{author_id.removeprefix('u_')}"
