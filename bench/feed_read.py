@@ -43,6 +43,9 @@ AUTHORS, POSTS_EACH, CELEBRITIES, CROWD = 50, 60, 50, 4_990
 FEW, MANY, PULLING = "10 follows", "5,000 follows", "50 celebrities"
 BARE, HASHES = "bare ASGI, one MGET", "FastAPI, 20 HGETALL"
 P99_LIMIT_MS, STEP_S, TURN_S, HALVINGS = 200.0, 2.0, 2.0, 6
+LEAST_RATE = 20.0
+PEER_PORTS = 601
+"""How far the peers' ports lie from the API's: nothing of the stack is there."""
 BUDGET_S = 100.0
 """No further round is begun then: a busy machine gets fewer rounds, not a longer run."""
 _READY_S = 20.0
@@ -104,7 +107,7 @@ async def people(world: World, chosen: Settings) -> list[Audience]:
 
 @contextmanager
 def peer(kind: str, port: int, redis_port: int) -> Iterator[int]:
-    """A peer's process; its pid once it answers."""
+    """A peer's process; its pid once it answers. Raises RuntimeError when it doesn't."""
     command = [sys.executable, "-m", "bench.peers.readers", kind, str(port), str(redis_port)]
     process = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 - our own module
     try:
@@ -115,6 +118,8 @@ def peer(kind: str, port: int, redis_port: int) -> Iterator[int]:
                 break
             except httpx.TransportError:
                 time.sleep(0.05)
+        else:
+            raise RuntimeError(f"{kind} isn't ready")
         yield process.pid
     finally:
         process.terminate()
@@ -153,7 +158,7 @@ async def saturation(server: Server) -> float:
         good = quantile(outcome.latencies_ms, 0.99) < P99_LIMIT_MS and not outcome.wrong
         low, high = (rate, high) if good else (low, rate)
         await asyncio.sleep(0.3)
-    return low
+    return max(low, LEAST_RATE)
 
 
 async def steps(chosen: Settings, found: Sequence[Audience]) -> dict[str, dict[str, float]]:
@@ -215,7 +220,7 @@ async def measure(chosen: Settings, pid: int, rounds: int) -> bool:
     with ExitStack() as opened:
         found = await people(world, chosen)
         await warm(base, found, redis_port)
-        ports = (chosen.port("ops"), chosen.port("shield"))
+        ports = (chosen.port("api") + PEER_PORTS, chosen.port("api") + PEER_PORTS + 1)
         pids = [
             opened.enter_context(peer(kind, port, redis_port))
             for kind, port in zip(("bare", "hashes"), ports, strict=True)

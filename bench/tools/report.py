@@ -4,6 +4,7 @@ A bar is one of `>=`, `<=` or `==` and a number; a figure without one is told fo
 """
 
 import json
+import math
 import operator
 import statistics
 from collections.abc import Callable, Sequence
@@ -72,8 +73,12 @@ def show(title: str, rows: Sequence[dict[str, object]]) -> None:
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median over the rounds of ours / theirs: what slows a round slows both."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    """The median over the rounds of ours / theirs: what slows a round slows both.
+
+    NaN, which misses every bar, when there is no round in which theirs could be measured.
+    """
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True) if b]
+    return statistics.median(ratios) if ratios else math.nan
 
 
 def quantile(values: Sequence[float], share: float) -> float:
