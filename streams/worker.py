@@ -68,6 +68,7 @@ class Worker:
         self._metrics = StageMetrics(stage.name)
         self._heart = Heartbeat(settings.run_dir, f"worker-{stage.name}-{index}")
         self._last_answer = time.time()
+        self._in_hand: dict[tuple[Any, int | None], dict[int, Event | None]] = {}
         for topic in (*(topic.name for topic in stage.reads), stage.retry.name):
             self._read(topic)
 
@@ -107,8 +108,22 @@ class Worker:
         """Let the offsets move, once the tables' changelogs have what the events wrote."""
         await self._tables.flushed()
         for item in items:
-            if self._is_current(item):
-                item.ack()
+            self._ack_in_order(item)
+
+    def _ack_in_order(self, item: Event) -> None:
+        """Acknowledge what is settled up to the first event of the partition still in hand.
+
+        Faust commits the first run of acknowledged offsets even if an earlier one is missing.
+        """
+        key = item.message.tp, item.message.generation_id
+        if not self._is_current(item):
+            self._in_hand.pop(key, None)
+            return
+        hand = self._in_hand[key]
+        hand[item.message.offset] = item
+        while hand and (settled := hand[first := next(iter(hand))]) is not None:
+            settled.ack()
+            del hand[first]
 
     # --------------------------------------------------------------------------------------------
 
@@ -117,6 +132,8 @@ class Worker:
             reading: Any = stream  # faust's interface type has no `noack`
             async for event in reading.noack().events():
                 message = event.message
+                key = message.tp, message.generation_id
+                self._in_hand.setdefault(key, {})[message.offset] = None
                 await self._lanes.put((name, lane_of(message.partition, message.key)), event)
 
         topic = self._app.topic(name, schema=RawBytes())

@@ -97,7 +97,11 @@ class Rig:
         admin = KafkaAdmin(self._kafka)
         places = [(topic.name, n) for topic in self.stage.reads for n in range(topic.partitions)]
         ends = {place: end for place, end in admin.ends(places).items() if end}
-        await until(lambda: ends.items() <= admin.committed(self.stage.name).items())
+        await until(lambda: ends.items() <= self.committed().items())
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """The group's offset of each partition that has one."""
+        return KafkaAdmin(self._kafka).committed(self.stage.name)
 
     def start(self) -> None:
         """Start the worker."""

@@ -94,6 +94,22 @@ async def test_an_absent_store_is_waited_for_and_burns_no_tries(rig: Rig) -> Non
     assert rig.records(rig.stage.retry.name) == rig.records(rig.stage.dead_letters.name) == []
 
 
+async def test_what_was_in_hand_when_a_worker_was_killed_comes_again(rig: Rig) -> None:
+    """Its offset stayed, though others were committed meanwhile."""
+    [source] = rig.stage.reads
+    await rig.publish(source, [event(0, "away", 0)])
+    rig.start()
+    await until(lambda: len(list(rig.folder.glob("seen-*"))) > 0)
+    await rig.publish(source, [event(1, "ok", n) for n in range(1, 8)])  # in both partitions
+    await until(lambda: sum(rig.committed().values()) > 0)
+    rig.send(signal.SIGKILL)
+    await rig.ended()
+    (rig.folder / "back").touch()
+    rig.start()
+    await rig.caught_up()
+    assert effects(rig)["ph_0"] == [0]
+
+
 async def test_what_cannot_be_handled_is_kept_byte_for_byte_and_the_partition_moves_on(
     rig: Rig,
 ) -> None:
