@@ -14,9 +14,6 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api import (
     accounts,
     comments,
-    feed,
-    feed_explain,
-    feed_stream,
     follows,
     hashtags,
     health,
@@ -34,13 +31,14 @@ from api.admission import Admission
 from api.auth import TokenBook
 from api.breakers import Breakers
 from api.deps import Deps, required
-from api.direct_read import Direct
 from api.envelope import Envelope
-from api.feed_reader import FeedReader
-from api.feed_stream import FeedStreams
+from api.feed import explain, hot_path, stream
+from api.feed.direct import Direct
+from api.feed.ladder import Ladder
+from api.feed.reader import FeedReader
+from api.feed.stream import FeedStreams
 from api.hydrator import Hydrator
 from api.idempotency import Idempotency
-from api.ladder import Ladder
 from api.limits import Limiter
 from api.problems import HANDLED, handle
 from domain.errors import Transient
@@ -55,7 +53,7 @@ _PRIVATE = (
     photos,
     posts,
     own_posts,
-    feed_explain,
+    explain,
     likes,
     comments,
     hashtags,
@@ -76,9 +74,9 @@ class Api(FastAPI):
     def before(self, deps: Deps) -> None:
         """Put them there, the outermost last."""
         front: ASGIApp = super().__call__
-        front = feed.HotPath(Idempotency(front, deps), deps)
+        front = hot_path.HotPath(Idempotency(front, deps), deps)
         front = Admission(front, deps)
-        front = Envelope(front, unlimited=(feed.PATH, feed_stream.PATH))
+        front = Envelope(front, unlimited=(hot_path.PATH, stream.PATH))
         if trusted := list(deps.settings.limits.trusted_proxies):
             front = cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", front), trusted))
         self._front = front
@@ -122,9 +120,9 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
     app.include_router(accounts.router, dependencies=[Depends(required)])
     for module in _PRIVATE:
         app.include_router(module.router, dependencies=[Depends(required)])
-    home, grid = feed.routes(deps)
+    home, grid = hot_path.routes(deps)
     app.router.routes.insert(0, home)  # the hot one is found first
-    app.router.routes.insert(1, feed_stream.route(deps))
+    app.router.routes.insert(1, stream.route(deps))
     app.router.routes.append(grid)  # behind /users/by-name/…, where somebody may be called "feed"
     openapi.render(app)
     page.serve(app, edge)

@@ -11,9 +11,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from api import trace
 from api.auth import BadToken, Passwords, TokenBook
 from api.breakers import Breakers
-from api.feed_stream import FeedStreams
+from api.feed.ladder import Ladder
+from api.feed.stream import FeedStreams
 from api.hydrator import Hydrator
-from api.ladder import Ladder
 from api.limits import Limiter
 from api.problems import UNAUTHENTICATED, Problem, not_found
 from domain import ids

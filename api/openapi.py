@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from api import feed_docs
+from api.feed import docs
 from api.problems import MEDIA_TYPE
 
 _ASSETS = "/docs/assets"
@@ -63,7 +63,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             version=app.version,
             openapi_version="3.1.0",
             description=app.description,
-            routes=[*app.routes, *feed_docs.router.routes],
+            routes=[*app.routes, *docs.router.routes],
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for unused in ("HTTPValidationError", "ValidationError"):

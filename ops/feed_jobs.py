@@ -16,7 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from api.feed_facts import facts_of
+from api.feed.facts import facts_of
 from domain.entities import FeedEntry, PhotoStatus
 from domain.feed_audit import Fault, Finding, Why
 from domain.feed_explain import Explanation, explain

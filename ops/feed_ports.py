@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from api.feed_builder import BuildStores
+from api.feed.builder import BuildStores
 from domain.ports.accounts import Users
 from domain.ports.feeds import PostCache
 from domain.ports.graph import FollowCache

@@ -12,7 +12,7 @@ refollow comes after D by itself.
 
 from dataclasses import dataclass
 
-from api.durable_feed import DurableFeed, PostsByUser
+from api.feed.durable import DurableFeed, PostsByUser
 from domain.entities import FeedEntry
 from domain.errors import Transient
 from domain.feed import place, truncation

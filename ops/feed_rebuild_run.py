@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.durable_feed import PostsByUser
+from api.feed.durable import PostsByUser
 from domain.entities import Cursor, FeedEntry
 from domain.feed_digest import Total
 from domain.pace import Load, Pace, p99

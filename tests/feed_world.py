@@ -5,8 +5,8 @@ from typing import Protocol
 
 import msgspec
 
-from api.feed_page import Page
-from api.feed_reader import FeedReader, FeedStores
+from api.feed.page import Page
+from api.feed.reader import FeedReader, FeedStores
 from domain.entities import Cursor, FeedEntry, Photo, PhotoStatus, User
 from domain.feed import place
 from domain.ids import spell

@@ -7,8 +7,9 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY, generate_latest
 
-from api import feed, trace
+from api import trace
 from api.app import create_app
+from api.feed import hot_path
 from domain.secrets import Secrets
 from domain.settings import Settings
 from stores.connect import Stores
@@ -142,7 +143,7 @@ async def test_the_description_is_whole(world: World, app: FastAPI) -> None:
             keyed = {"$ref": "#/components/parameters/IdempotencyKey"}
             assert (keyed in operation.get("parameters", [])) is (method != "get")
     assert len(operation_ids) == len(set(operation_ids))
-    for route in feed.routes(app.state.deps):
+    for route in hot_path.routes(app.state.deps):
         assert route.path in document["paths"]
 
 

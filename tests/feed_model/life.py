@@ -6,7 +6,7 @@ from itertools import count
 
 import msgspec
 
-from api.feed_page import Completeness, Page
+from api.feed.page import Completeness, Page
 from domain import post_events
 from domain.entities import Cursor, FeedEntry, Photo, PhotoStatus
 from schemas.events import LikeCreated, LikeDeleted

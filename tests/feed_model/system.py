@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from api.feed_reader import FeedReader
+from api.feed.reader import FeedReader
 from domain.entities import OutboxRow
 from schemas.events import (
     Event,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.feed_page import Completeness
+from api.feed.page import Completeness
 from domain.entities import Cursor, PhotoStatus
 from domain.settings import Feed
 from tests.feed_world import Life, World, ids_of, photo, post_ids

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import pytest
 
-from api.feed_facts import facts_of
+from api.feed.facts import facts_of
 from domain.entities import FeedEntry, Photo, PhotoStatus
 from domain.feed import member
 from domain.feed_audit import FRESH_MS, Fault, Filtered, Why

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.feed_facts import facts_of
+from api.feed.facts import facts_of
 from domain.entities import Cursor, FeedEntry, PhotoStatus
 from domain.feed_audit import Fault, Filtered, Finding, Why
 from domain.feed_explain import Explanation, Reason, explain

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.feed_page import Page
-from api.ladder import Ladder
+from api.feed.ladder import Ladder
+from api.feed.page import Page
 from api.problems import Problem, invalid, not_found
 from api.wire import place
 from domain import cursors, ids

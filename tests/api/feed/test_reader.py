@@ -7,9 +7,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from api import feed_reader
-from api.feed_page import Completeness
-from api.feed_reader import FeedReader
+from api.feed import reader
+from api.feed.page import Completeness
+from api.feed.reader import FeedReader
 from domain.entities import Counts, Cursor, FeedEntry, PhotoStatus
 from domain.errors import StoreAway
 from domain.post_json import join_page
@@ -186,7 +186,7 @@ async def test_concurrent_readers_share_one_build() -> None:
 async def test_a_slow_build_answers_what_is_there_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feed_reader, "_BUILD_LIMIT_S", 0.05)
+    monkeypatch.setattr(reader, "_BUILD_LIMIT_S", 0.05)
     life, viewer = await scene(10)
     slow = life.world.people[SECOND]
     by_user, go_on = life.world.photos.by_user, asyncio.Event()
@@ -212,7 +212,7 @@ async def test_a_slow_build_answers_what_is_there_and_goes_on(
 async def test_a_build_that_fails_behind_its_reader_is_begun_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feed_reader, "_BUILD_LIMIT_S", 0.01)
+    monkeypatch.setattr(reader, "_BUILD_LIMIT_S", 0.01)
     life, viewer = await scene(10)
     by_user = life.world.photos.by_user
 

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import msgspec
 
-from api.feed_page import Page
+from api.feed.page import Page
 from domain.entities import Cursor
 from domain.settings import Degradation
 

@@ -1,4 +1,4 @@
-"""The feed's routes as OpenAPI sees them; `feed.py` and `feed_stream.py` serve them as bytes."""
+"""The feed's routes as OpenAPI sees them; `hot_path.py` and `stream.py` serve them as bytes."""
 
 from typing import Annotated, Any, Literal
 

@@ -4,7 +4,7 @@ A warm read is two sequential round trips to Redis, three with celebrities (I11)
 feed set with its marks; the lists of the celebrities among those followed; then everything that
 the page shows, and whether its authors are still followed. A cold feed is built first. Below the
 floor of a set the durable stores continue with the same merge and the same cursor. Where to look
-while Redis is away is the ladder's to say (`api/ladder.py`).
+while Redis is away is the ladder's to say (`ladder.py`).
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from typing import Protocol
 
 from api.best_effort import BestEffort
 from api.breakers import Breakers
-from api.durable_feed import DurableFeed
-from api.feed_builder import BuildStores, FeedBuilder
-from api.feed_page import Batches, Completeness, GraphStores, Page, Reading
-from api.feed_pulls import PullLists
+from api.feed.builder import BuildStores, FeedBuilder
+from api.feed.durable import DurableFeed
+from api.feed.page import Batches, Completeness, GraphStores, Page, Reading
+from api.feed.pulls import PullLists
 from api.hydrator import HydrationStores, Hydrator
 from api.metrics import FeedStep
 from domain.entities import Cursor, FeedEntry

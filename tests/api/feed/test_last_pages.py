@@ -1,7 +1,7 @@
 """Kept pages: whose, how old, how many, and what they never show."""
 
-from api.feed_page import Completeness, Page
-from api.last_pages import LastPages
+from api.feed.last_pages import LastPages
+from api.feed.page import Completeness, Page
 from domain.entities import Counts, Cursor
 from domain.ids import spell
 from domain.post_json import join_post, post_bytes

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from api.deps import Api, Viewer
-from api.feed_facts import facts_of
+from api.feed.facts import facts_of
 from api.problems import not_found
 from domain import ids
 from domain.entities import Photo, PhotoStatus

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from api import metrics
-from api.feed_reader import FeedReader
+from api.feed.reader import FeedReader
 from api.problems import RATE_LIMITED, UNAVAILABLE, Problem, invalid
 from domain import cursors, ids
 from domain.entities import Cursor

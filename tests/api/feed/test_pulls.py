@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from api import feed_pulls
-from api.feed_page import Completeness
-from api.feed_reader import FeedReader
+from api.feed import pulls
+from api.feed.page import Completeness
+from api.feed.reader import FeedReader
 from domain.entities import Counts, Cursor, FeedEntry
 from domain.errors import StoreAway
 from domain.settings import Feed
@@ -110,7 +110,7 @@ async def test_a_cold_list_is_built_once_for_all_its_readers() -> None:
 async def test_a_list_that_takes_too_long_leaves_the_feed_rebuilding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feed_pulls, "_BUILD_LIMIT_S", 0.05)
+    monkeypatch.setattr(pulls, "_BUILD_LIMIT_S", 0.05)
     life, viewer = await scene(9)
     want = await life.expected(viewer)
     await life.read(viewer)

@@ -15,7 +15,7 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from api.envelope import Envelope
-from api.feed_stream import FeedStream, FeedStreams
+from api.feed.stream import FeedStream, FeedStreams
 from api.problems import UNAUTHENTICATED, Problem
 from domain import cursors
 from domain.settings import Feed, Settings, Streams

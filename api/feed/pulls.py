@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from api.best_effort import BestEffort
-from api.feed_builder import FeedBuilder
+from api.feed.builder import FeedBuilder
 from domain.entities import Cursor
 from domain.errors import Transient
 from domain.ports.feeds import FeedPage, Timelines

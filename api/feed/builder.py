@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from api.breakers import Breaker, Breakers
-from api.durable_feed import DurableFeed
+from api.feed.durable import DurableFeed
 from domain.entities import Cursor, FeedEntry
 from domain.ports.feeds import Timelines
 from domain.ports.graph import Celebrities, Follows

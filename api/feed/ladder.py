@@ -19,10 +19,10 @@ from anyio import CapacityLimiter, WouldBlock
 
 from api import metrics
 from api.breakers import Breakers, State
-from api.direct_read import NOTHING, Direct
-from api.feed_page import Completeness, Page
-from api.feed_reader import FeedReader
-from api.last_pages import LastPages
+from api.feed.direct import NOTHING, Direct
+from api.feed.last_pages import LastPages
+from api.feed.page import Completeness, Page
+from api.feed.reader import FeedReader
 from api.problems import UNAVAILABLE, Problem
 from domain.entities import Cursor
 from domain.settings import Degradation

@@ -11,8 +11,8 @@ from anyio import CapacityLimiter, WouldBlock
 
 from api.best_effort import BestEffort
 from api.breakers import Breakers
-from api.durable_feed import DurableFeed
-from api.feed_page import Completeness, Page
+from api.feed.durable import DurableFeed
+from api.feed.page import Completeness, Page
 from api.hydrator import Hydrator
 from domain.entities import Cursor, FeedEntry
 from domain.feed import place

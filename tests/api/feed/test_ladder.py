@@ -9,13 +9,14 @@ from typing import cast
 import pytest
 
 from api import breakers as api_breakers
-from api import feed_reader, metrics
+from api import metrics
 from api.breakers import Breakers, State
-from api.direct_read import DIRECT_POSTS, Direct
-from api.feed_page import Completeness, Page
-from api.feed_reader import FeedReader, FeedStores
+from api.feed import reader
+from api.feed.direct import DIRECT_POSTS, Direct
+from api.feed.ladder import Ladder, Source
+from api.feed.page import Completeness, Page
+from api.feed.reader import FeedReader, FeedStores
 from api.hydrator import Hydrator
-from api.ladder import Ladder, Source
 from api.problems import Problem
 from domain.entities import PhotoStatus
 from domain.errors import StoreAway
@@ -172,7 +173,7 @@ async def test_a_kept_page_is_a_first_page_and_was_whole(monkeypatch: pytest.Mon
     at.all("refuses", "redis", "cassandra")
     assert (await at.ladder.home(at.viewer, first.after, 10)).posts == []
     at = await scene()
-    monkeypatch.setattr(feed_reader, "_BUILD_LIMIT_S", 0.0)
+    monkeypatch.setattr(reader, "_BUILD_LIMIT_S", 0.0)
     rebuilding = await at.read()
     assert rebuilding.completeness is Completeness.REBUILDING
     at.all("refuses", "redis", "cassandra")
