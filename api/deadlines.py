@@ -31,12 +31,17 @@ class Deadlines:
     def __init__(self) -> None:
         self._row: deque[_Wait] = deque()
         self._alarm: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(
         self, limit_s: float, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """The call's answer. Raises TimeoutError when it takes longer than the limit."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        loop = self._loop  # to ask which loop runs is a system call
+        task = None if loop is None else asyncio.current_task(loop)
+        if loop is None or task is None:
+            loop = self._loop = asyncio.get_running_loop()
+            task = asyncio.current_task(loop)
         assert task is not None, "runs in a coroutine"  # noqa: S101 - for the type checker
         wait, cancelling = _Wait(task, loop.time() + limit_s), task.cancelling()
         self._row.append(wait)

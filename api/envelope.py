@@ -1,7 +1,6 @@
 """What every answer goes through: request id, security headers, metrics, the last resort."""
 
-import asyncio
-import os
+import random
 import re
 import time
 from collections.abc import Collection
@@ -10,6 +9,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import limits, metrics
+from api.deadlines import Deadlines
 from api.problems import INTERNAL, problem_of
 
 CALL_LIMIT_S = 25.0
@@ -40,6 +40,7 @@ class Envelope:
     def __init__(self, app: ASGIApp, unlimited: Collection[str] = ()) -> None:
         self._app = app
         self._unlimited = frozenset(unlimited)
+        self._deadlines = Deadlines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call, whatever happens."""
@@ -52,8 +53,7 @@ class Envelope:
             if scope["path"] in self._unlimited:
                 await self._app(scope, receive, answer.send)
             else:
-                async with asyncio.timeout(CALL_LIMIT_S):
-                    await self._app(scope, receive, answer.send)
+                await self._deadlines.run(CALL_LIMIT_S, self._app, scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001 - the last resort: nothing may escape as a traceback
             problem = problem_of(error)
             if problem.kind is INTERNAL:
@@ -74,7 +74,7 @@ class _Answer:
     def __init__(self, scope: Scope, send: Send) -> None:
         sent: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         given = sent.get(b"x-request-id", b"")
-        self.request_id = given if _SANE_ID.fullmatch(given) else os.urandom(16).hex().encode()
+        self.request_id = given if _SANE_ID.fullmatch(given) else b"%032x" % random.getrandbits(128)
         self.status = 0
         self._scope = scope
         self._send = send

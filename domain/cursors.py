@@ -8,8 +8,9 @@ import base64
 import json
 from collections.abc import Sequence
 
+import msgspec
+
 VERSION = 1
-_PACKED = json.JSONEncoder(separators=(",", ":")).encode
 _LONGEST = 512
 _LARGEST = 1 << 63
 _LONGEST_PART = 128
@@ -23,7 +24,7 @@ class ForeignCursor(ValueError):
 
 def encode(kind: str, *place: int | str) -> str:
     """The cursor of a place in the list `kind` (such as `followers:u_…`)."""
-    packed = _PACKED([VERSION, kind, *place]).encode()
+    packed = msgspec.json.encode([VERSION, kind, *place])
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 

@@ -23,36 +23,36 @@ class RedisShelf:
     async def read(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown:
         """Look all of it up; some of the reads also renew the lives of what is there."""
         ids = [entry.post_id for entry in entries]
-        authors = [entry.author_id for entry in entries]
-        values = [
-            *(f"post:{post_id}" for post_id in ids),
-            *(f"user:{author_id}" for author_id in authors),
-            *(f"counts:{post_id}" for post_id in ids),
-        ]
+        authors = list({entry.author_id: None for entry in entries})
+        values = [f"post:{post_id}" for post_id in ids]
+        values += [f"counts:{post_id}" for post_id in ids]
+        values += [f"user:{author_id}" for author_id in authors]
         clicks = [f"clicked:{viewer_id}:{post_id}" for post_id in ids]
         likes = [f"likes:{post_id}" for post_id in ids]
         found, marks, (followed,), _ = await self._redis.ask(
-            ask_values(values + clicks),
+            ask_values(clicks + values),
             ask(_liking(viewer_id), likes),
             _followed(viewer_id, authors),
             ask(self._renewal, values + likes if renews() else (), optional=True),
         )
         size = len(ids)
         whole_follows, *known = followed
+        people = dict(zip(authors, zip(found[3 * size :], known, strict=True), strict=True))
+        shown = [people[entry.author_id] for entry in entries]
         counts = [
             reactions.read_counts(value) if value and whole else None
             for value, (_, whole) in zip(found[2 * size : 3 * size], marks, strict=True)
         ]
         return Shown(
-            posts=found[:size],
-            people=found[size : 2 * size],
+            posts=found[size : 2 * size],
+            people=[person for person, _ in shown],
             counts=counts,
             liked=[
                 bool(liked) and count is not None
                 for (liked, _), count in zip(marks, counts, strict=True)
             ],
-            clicks=[reactions.read_click(value) for value in found[3 * size :]],
-            follows=[bool(each) for each in known] if whole_follows else None,
+            clicks=[value and reactions.read_click(value) for value in found[:size]],
+            follows=[bool(follows) for _, follows in shown] if whole_follows else None,
         )
 
 

@@ -1,8 +1,9 @@
 """One connection a Redis node, shared by all callers of a process.
 
-Whoever asks writes at once; the server answers in order, so each block of replies belongs to the
-question that waits longest. Thus callers share system calls, nobody waits for a free connection,
-and a caller that goes away leaves its place in the row: its replies are read and dropped.
+Whoever asks writes in the same turn of the loop, by one system call for all who ask in it; the
+server answers in order, so each block of replies belongs to the question that waits longest. Thus
+nobody waits for a free connection, and a caller that goes away leaves its place in the row: its
+replies are read and dropped.
 Whatever breaks the order (a lost connection, a reply that nobody asked for, one that doesn't come)
 ends the connection and everything on it. The next call opens another.
 """
@@ -16,6 +17,8 @@ from hiredis import ProtocolError, Reader
 
 from domain.errors import StoreAway
 from stores.redis_client import ANSWER_LIMIT_S, CONNECT_LIMIT_S
+
+_LARGE = 8192  # bytes: the server may begin with these while others are packed
 
 Reply = Any
 """int, bytes, None, a list of these, or a hiredis.ReplyError in the place of any."""
@@ -40,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = Reader()
         self._row: deque[_Question] = deque()
+        self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._heard_at = 0.0
         self._alarm: asyncio.TimerHandle | None = None
@@ -60,8 +64,18 @@ class Connection(asyncio.Protocol):
         self._row.append(_Question(count, self._loop.time(), answer))
         if self._alarm is None:
             self._alarm = self._loop.call_later(ANSWER_LIMIT_S, self._look)
-        self._transport.write(commands)
+        self._unsent.append(commands)
+        if len(commands) > _LARGE:
+            self._send()
+        elif len(self._unsent) == 1:
+            self._loop.call_soon(self._send)
         return answer
+
+    def _send(self) -> None:
+        """Write what was asked in this turn of the loop: one system call for all who asked."""
+        if self._transport is not None and self._unsent:
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
 
     def end(self, reason: Exception) -> None:
         """End it, and all that wait on it."""
