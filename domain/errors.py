@@ -19,7 +19,6 @@ class Reason(StrEnum):
     """Why an event is a dead letter; the closed list is also the metric's label."""
 
     BAD_AVRO = "bad_avro"
-    UNKNOWN_USER = "unknown_user"
     UNKNOWN_POST = "unknown_post"
     MISSING_OBJECT = "missing_object"
     INVALID_EVENT = "invalid_event"

@@ -62,8 +62,6 @@ class Sight(StrEnum):
 
 FROM_DURABLE = frozenset({Sight.COLD_LIST, Sight.COLD_FEED, Sight.BELOW_FLOOR})
 """Met by reading the durable stores."""
-SEEN = FROM_DURABLE | {Sight.IN_SET, Sight.IN_LIST}
-"""Met at all."""
 
 
 class Sights:

@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-BYTES: Final = 32
 _SIDE: Final = 64
 _TERMS: Final = 16
 _LUMA: Final = (0.299, 0.587, 0.114)

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from domain.entities import (
-    User,
-)
+from domain.entities import User
 
 
 class Users(Protocol):

@@ -1,15 +1,10 @@
 """Ports: who follows whom, counted and cached, and who is a celebrity."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from domain.entities import (
-    Edge,
-)
+from domain.entities import Edge
 from domain.threshold import Load, Move
-from schemas.events import Event
-
-E = TypeVar("E", bound=Event)
 
 
 class Follows(Protocol):

@@ -3,9 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from domain.entities import (
-    OutboxRow,
-)
+from domain.entities import OutboxRow
 from schemas.events import Event
 from topics.topic import Topic
 

@@ -1,12 +1,10 @@
 """Ports: what may not be published, and who decided so."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from domain.moderation import BlockedHash, Case, Decided, NewCase
-from schemas.events import Event, UploadCompleted
-
-E = TypeVar("E", bound=Event)
+from schemas.events import UploadCompleted
 
 
 class Blocklist(Protocol):

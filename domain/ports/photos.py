@@ -1,19 +1,10 @@
 """Ports: photos and the posts they become, their renditions, their documents, their pictures."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from domain.duplicates import Stored
-from domain.entities import (
-    Cursor,
-    FanOut,
-    FeedEntry,
-    Photo,
-    Unheld,
-)
-from schemas.events import Event
-
-E = TypeVar("E", bound=Event)
+from domain.entities import Cursor, FanOut, FeedEntry, Photo, Unheld
 
 
 class Photos(Protocol):

@@ -1,16 +1,9 @@
 """Ports: likes, comments, their counts, and what people are told."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from domain.entities import (
-    Comment,
-    Counts,
-    Notification,
-)
-from schemas.events import Event
-
-E = TypeVar("E", bound=Event)
+from domain.entities import Comment, Counts, Notification
 
 
 class Reactions(Protocol):

@@ -1,12 +1,9 @@
 """Ports: objects and uploads whose end isn't settled."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from domain.uploads import OpenUpload, Part
-from schemas.events import Event
-
-E = TypeVar("E", bound=Event)
 
 
 class OpenUploads(Protocol):

@@ -35,7 +35,6 @@ class State:
     name: str
     state: str
     pid: int | None
-    since_s: float
 
     @property
     def alive(self) -> bool:
@@ -151,9 +150,7 @@ class Supervisor:
         except (OSError, xmlrpc.client.Error):
             return {}
         return {
-            info["name"]: State(
-                info["name"], info["statename"], info["pid"] or None, info["now"] - info["start"]
-            )
+            info["name"]: State(info["name"], info["statename"], info["pid"] or None)
             for info in found
         }
 

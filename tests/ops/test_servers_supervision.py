@@ -42,8 +42,8 @@ def test_stopped_on_purpose_is_no_problem_but_no_supervisor_is() -> None:
 
 
 def test_backoff_counts_as_being_started_again() -> None:
-    assert State("api", "BACKOFF", None, 0).alive
-    assert not State("api", "FATAL", None, 0).alive
+    assert State("api", "BACKOFF", None).alive
+    assert not State("api", "FATAL", None).alive
 
 
 @pytest.fixture

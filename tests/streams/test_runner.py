@@ -218,10 +218,10 @@ async def test_a_server_that_stays_away_stops_the_worker() -> None:
 
 
 async def test_what_can_never_work_is_a_dead_letter_at_once() -> None:
-    scene = Scene(failing(Unrecoverable(Reason.UNKNOWN_USER, "u_1")))
+    scene = Scene(failing(Unrecoverable(Reason.UNKNOWN_POST, "ph_1")))
     await scene.runner.process(record())
     assert len(scene.calls) == 1
-    assert failure(scene.written("toy.dlq")[0]).reason == "unknown_user"
+    assert failure(scene.written("toy.dlq")[0]).reason == "unknown_post"
 
 
 async def test_the_unforeseen_stops_the_worker_and_writes_nothing() -> None:

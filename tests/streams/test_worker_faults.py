@@ -124,7 +124,7 @@ async def test_what_cannot_be_handled_is_kept_byte_for_byte_and_the_partition_mo
     await until(lambda: len(rig.records(dead)) == 3)
     await until(lambda: ("ph_1", 5) in journal(rig))
     by_reason = {failure(record).reason: record for record in rig.records(dead)}
-    assert set(by_reason) == {"bad_avro", "unknown_user", "retries_exhausted"}
+    assert set(by_reason) == {"bad_avro", "unknown_post", "retries_exhausted"}
 
     kept = by_reason["bad_avro"]
     [found] = [each for each in rig.records(source.name) if each.value == bad[1]]

@@ -49,7 +49,7 @@ class Toy:
             case "transient":
                 raise Transient("the toy store hiccups")
             case "hopeless":
-                raise Unrecoverable(Reason.UNKNOWN_USER, "no such user")
+                raise Unrecoverable(Reason.UNKNOWN_POST, "no such post")
             case "slow":
                 (self._folder / "in-hand").touch()
                 await asyncio.sleep(1.0)
