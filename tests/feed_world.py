@@ -10,6 +10,7 @@ from api.feed.reader import FeedReader, FeedStores
 from domain.entities import Cursor, FeedEntry, Photo, PhotoStatus, User
 from domain.feed import place
 from domain.ids import spell
+from domain.ports.photos import Photos
 from domain.settings import Feed
 from schemas.events import FanoutChunk, FollowCreated, FollowDeleted, PostPublished, VariantRef
 from stores.memory.cassandra import MemoryPhotos, MemoryReactions
@@ -25,6 +26,7 @@ from stores.memory.redis import (
 from streams.plan_fan_out import PlanFanOut
 from streams.refill_feeds import RefillFeeds
 from streams.write_feeds import WriteFeeds
+from tests.fresh import fresh_id
 
 EDGE = "http://edge"
 T0 = 1_800_000_000_000
@@ -87,6 +89,26 @@ def photo(author: str, number: int, at: int) -> Photo:
         published_at=T0 + at,
         version=1,
     )
+
+
+async def posted(
+    photos: Photos, author: str, at: int, post_id: str | None = None, caption: str = ""
+) -> Photo:
+    """A post of now, its rows alone; `at` is Unix ms."""
+    awaited = Photo(
+        photo_id=post_id or fresh_id("ph_"),
+        user_id=author,
+        status=PhotoStatus.AWAITING_UPLOAD,
+        filename="a.jpg",
+        content_type="image/jpeg",
+        size_bytes=1,
+        object_key="k",
+        caption=caption,
+    )
+    await photos.add(awaited)
+    post = await photos.publish(awaited, at)
+    assert post is not None
+    return post
 
 
 def entry_of(post: Photo) -> FeedEntry:

@@ -8,12 +8,12 @@ import msgspec
 
 from api.feed.page import Completeness, Page
 from domain import post_events
-from domain.entities import Cursor, FeedEntry, Photo, PhotoStatus
+from domain.entities import Cursor, FeedEntry
 from schemas.events import LikeCreated, LikeDeleted
 from tests.feed_model.oracle import Oracle, Post
 from tests.feed_model.ports import Ports, Twins
 from tests.feed_model.system import System
-from tests.feed_world import above, published
+from tests.feed_world import above, posted, published
 from tests.fresh import fresh_id
 from tests.people import add_people
 from topics import catalog
@@ -61,20 +61,9 @@ class Life:
     async def post(self, author: str, later: int) -> None:
         """Published `later` ms after the last one, often at its very time, or a little before."""
         number = next(self._numbers)
-        awaited = Photo(
-            photo_id=self._photo_id(),
-            user_id=author,
-            status=PhotoStatus.AWAITING_UPLOAD,
-            filename="a.jpg",
-            content_type="image/jpeg",
-            size_bytes=1,
-            object_key="k",
-            caption=f"words {number}",
-        )
         self._now += later
-        await self.ports.photos.add(awaited)
-        post = await self.ports.photos.publish(awaited, self._now)
-        assert post is not None
+        words = f"words {number}"
+        post = await posted(self.ports.photos, author, self._now, self._photo_id(), words)
         entry = FeedEntry(self._now, post.photo_id, author)
         self.oracle.posts[post.photo_id] = Post(entry, number, post.caption)
         self.system.publish(catalog.POST_PUBLISHED, published(post))

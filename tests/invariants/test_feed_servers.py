@@ -6,7 +6,7 @@ import random
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.entities import Edge, FeedEntry, Photo, PhotoStatus
+from domain.entities import Edge, FeedEntry
 from domain.settings import Feed
 from schemas.events import FanoutChunk, FollowCreated, FollowDeleted
 from stores.connect import Stores
@@ -14,7 +14,7 @@ from stores.redis_timelines import RedisTimelines
 from streams.plan_fan_out import PlanFanOut
 from streams.refill_feeds import RefillFeeds
 from streams.write_feeds import WriteFeeds
-from tests.feed_world import above, entry_of, ids_of, published, reader_of, walk
+from tests.feed_world import above, entry_of, ids_of, posted, published, reader_of, walk
 from tests.fresh import fresh_id
 from tests.people import add_people
 
@@ -54,18 +54,7 @@ class Play:
         self.refill = RefillFeeds(small, FEED.cap)
 
     async def post(self, author: str, at: int) -> None:
-        awaited = Photo(
-            photo_id=fresh_id("ph_"),
-            user_id=author,
-            status=PhotoStatus.AWAITING_UPLOAD,
-            filename="a.jpg",
-            content_type="image/jpeg",
-            size_bytes=1,
-            object_key="k",
-        )
-        await self.small.photos.add(awaited)
-        post = await self.small.photos.publish(awaited, AT + at)
-        assert post is not None
+        post = await posted(self.small.photos, author, AT + at)
         self.posts.append(entry_of(post))
         for emit in await self.plan(published(post)):
             assert isinstance(emit.event, FanoutChunk)

@@ -6,7 +6,7 @@ from functools import cached_property
 import pytest
 
 from api.feed.facts import facts_of
-from domain.entities import FeedEntry, Photo, PhotoStatus
+from domain.entities import FeedEntry
 from domain.feed import member
 from domain.feed_audit import FRESH_MS, Fault, Filtered, Why
 from domain.feed_explain import Reason, explain
@@ -24,7 +24,7 @@ from stores.postgres_pool import PostgresPool
 from streams.plan_fan_out import PlanFanOut
 from streams.write_feeds import WriteFeeds
 from tests.databases import new_database
-from tests.feed_world import entry_of, published
+from tests.feed_world import entry_of, posted, published
 from tests.fresh import fresh_id, now_ms
 from tests.people import add_people
 
@@ -59,18 +59,7 @@ class Scene:
 
     async def post(self, author: str) -> FeedEntry:
         """Through its row, its decision and its fan-out."""
-        awaited = Photo(
-            photo_id=fresh_id("ph_"),
-            user_id=author,
-            status=PhotoStatus.AWAITING_UPLOAD,
-            filename="a.jpg",
-            content_type="image/jpeg",
-            size_bytes=1,
-            object_key="k",
-        )
-        await self.stores.photos.add(awaited)
-        post = await self.stores.photos.publish(awaited, now_ms() - 2 * FRESH_MS)
-        assert post is not None
+        post = await posted(self.stores.photos, author, now_ms() - 2 * FRESH_MS)
         self.events.append(published(post))
         await self.fan_out(self.events[-1])
         return entry_of(post)
