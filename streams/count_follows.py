@@ -33,9 +33,9 @@ class CountFollows:
     ) -> None:
         self._edges = tables["edges"]
         self._counts = tables["follower_counts"]
-        self._flags = tables["celebrities"]
+        self._flagged = tables["celebrities"]
         self._cache = cache
-        self._marks = CelebrityFlags(celebrities, cache)
+        self._flags = CelebrityFlags(celebrities, cache)
         self._threshold = threshold
         self._totals: Counter[str] = Counter()
 
@@ -53,8 +53,8 @@ class CountFollows:
         await self._cache.put_follower_count(followee, total)
         if celebrity.is_celebrity(total, await self._threshold.followers()):
             await self._flag(followee, total, event.occurred_at)
-        elif followee in self._flags:
-            await self._marks.is_set(followee)  # brings back a mirror that was lost with Redis
+        elif followee in self._flagged:
+            await self._flags.is_set(followee)  # brings back a mirror that was lost with Redis
         return ()
 
     def _apply(self, event: FollowCreated | FollowDeleted) -> int:
@@ -76,5 +76,5 @@ class CountFollows:
 
     async def _flag(self, user_id: str, total: int, now: int) -> None:
         """The table is only told: what counts is in PostgreSQL."""
-        if await self._marks.set(user_id, total, now):
-            self._flags[user_id] = total
+        if await self._flags.set(user_id, total, now):
+            self._flagged[user_id] = total
