@@ -27,24 +27,28 @@ DURATION = Histogram(
 IN_FLIGHT = Gauge("http_requests_in_flight", "Calls being answered.", multiprocess_mode="livesum")
 REFUSED = Counter("http_calls_refused_total", "Calls refused by a limit.", ("limit",))
 BREAKER_STATE = Gauge(
-    "store_breaker_state",
+    "photofeed_store_breaker_state",
     "0: the store is asked, 1: one call finds out, 2: it isn't asked.",
     ("store",),
     multiprocess_mode="livemax",
 )
-BREAKER_OPENED = Counter("store_breaker_opened_total", "Stores given up for a while.", ("store",))
+BREAKER_OPENED = Counter(
+    "photofeed_store_breaker_opened_total", "Stores given up for a while.", ("store",)
+)
 FEED_PAGES = Counter(
-    "feed_pages_total",
+    "photofeed_feed_pages_total",
     "Pages of home feeds, by what they can be trusted for and where they come from.",
     ("completeness", "source"),
 )
-FEED_SHED = Counter("feed_reads_shed_total", "Feed reads beyond those that may be under way.")
+FEED_SHED = Counter(
+    "photofeed_feed_reads_shed_total", "Feed reads beyond those that may be under way."
+)
 
-FEED_STREAMS = Gauge("feed_streams_open", "Streams of news.", multiprocess_mode="livesum")
+FEED_STREAMS = Gauge("photofeed_feed_streams_open", "Streams of news.", multiprocess_mode="livesum")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 FEED_STEP = Histogram(
-    "feed_read_step_seconds",
+    "photofeed_feed_read_step_seconds",
     "Where the time of a feed's page goes, step by step; of one read in sixteen.",
     ("step",),
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
