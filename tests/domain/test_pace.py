@@ -24,7 +24,7 @@ def test_it_never_stops_and_never_passes_what_was_asked_for() -> None:
         assert pace.rate == most
 
 
-def test_the_slowest_hundredth() -> None:
+def test_p99_is_what_the_slowest_hundredth_exceeds() -> None:
     assert p99([]) == 0.0
     assert p99([0.5]) == 0.5
     assert p99([0.001] * 98 + [9.0, 9.0]) == 9.0
