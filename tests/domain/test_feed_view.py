@@ -33,7 +33,9 @@ def source(*times: int, author: str = ME, floor: Cursor | None = None) -> Source
         (View(source(30, 12, floor=FLOOR), passing={ME}), entry(20), Sight.MISSING),
     ],
 )
-def test_a_set_alone_shows_what_it_holds_down_to_its_floor(view: View, wanted: FeedEntry, sight: Sight) -> None:
+def test_a_set_alone_shows_what_it_holds_down_to_its_floor(
+    view: View, wanted: FeedEntry, sight: Sight
+) -> None:
     assert Sights(view).of(wanted) is sight
 
 
@@ -46,7 +48,9 @@ def test_a_set_alone_shows_what_it_holds_down_to_its_floor(view: View, wanted: F
         (None, 20, Sight.COLD_LIST),
     ],
 )
-def test_a_pulled_author_is_met_in_their_own_list(pulled: Source | None, at: int, sight: Sight) -> None:
+def test_a_pulled_author_is_met_in_their_own_list(
+    pulled: Source | None, at: int, sight: Sight
+) -> None:
     view = View(source(30, 5), {CELEBRITY: pulled}, {ME, CELEBRITY})
     assert Sights(view).of(entry(at, CELEBRITY)) is sight
 

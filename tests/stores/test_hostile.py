@@ -137,7 +137,9 @@ async def test_the_images_that_pillow_tests_itself_with(pool: DecoderPool) -> No
 
 @settings(max_examples=MUTANTS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(file=damaged())
-async def test_a_damaged_file_harms_nothing_and_leaks_nothing(pool: DecoderPool, file: tuple[str, bytes]) -> None:
+async def test_a_damaged_file_harms_nothing_and_leaks_nothing(
+    pool: DecoderPool, file: tuple[str, bytes]
+) -> None:
     kind, data = file
     result = await outcome(pool, data, kind)
     if isinstance(result, Rendered):
