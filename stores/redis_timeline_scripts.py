@@ -14,6 +14,12 @@ local function marks()
   return redis.call('ZRANGEBYSCORE', key, '+inf', '+inf')
 end
 
+-- Whether somebody builds or has built it. These two marks sort before the others, which a writer
+-- who was late for a feed that had just gone leaves, too.
+local function is_feed()
+  return string.sub(marks()[1] or '', 1, 2) == '!b'
+end
+
 local function remove_marks(prefix, upto)
   for i, mark in ipairs(marks()) do
     if i <= upto and string.sub(mark, 1, #prefix) == prefix then
@@ -42,9 +48,8 @@ end
 PUSH = Script(
     _COMMON
     + """
--- ARGV: cap, slack, score, member. 1 when the feed exists, 0 when not. Entries without any mark
--- are no feed: a push was late for one that had just gone.
-if #marks() == 0 then
+-- ARGV: cap, slack, score, member. 1 when the feed exists, 0 when not.
+if not is_feed() then
   redis.call('DEL', key)
   return 0
 end
@@ -68,7 +73,7 @@ MERGE = Script(
     + """
 -- ARGV: cap, slack, building mark or '', built mark, floor mark or '', then score, member, ...
 local building, built, floor = ARGV[3], ARGV[4], ARGV[5]
-if #marks() == 0 then return 0 end
+if not is_feed() then return 0 end
 if building ~= '' and not redis.call('ZSCORE', key, building) then return 0 end
 for i = 6, #ARGV, 1000 do
   redis.call('ZADD', key, unpack(ARGV, i, math.min(i + 999, #ARGV)))

@@ -32,6 +32,12 @@ class _FeedSet:
             self.raise_floor(place(extra[-1]))
             self.entries.difference_update(extra)
 
+    def clear_below(self) -> None:
+        """Take out what is in older milliseconds than the floor's."""
+        if self.floor is not None:
+            at = self.floor.published_at
+            self.entries = {entry for entry in self.entries if entry.published_at >= at}
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryFeedPage:
@@ -116,6 +122,7 @@ class MemoryTimelines:
         feed.entries.update(entries)
         feed.raise_floor(truncation(entries, self._feed.cap))
         feed.trim(self._feed)
+        feed.clear_below()
 
     async def remove(self, user_id: str, entries: Sequence[FeedEntry]) -> None:
         """Take these entries out of a feed."""

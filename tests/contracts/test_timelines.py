@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from domain.entities import Cursor, FeedEntry
@@ -15,6 +15,7 @@ from domain.settings import Feed
 from stores.connect import Stores
 from stores.memory.redis import MemoryTimelines
 from stores.redis_commands import KEY, Template, ask
+from stores.redis_feed_page import celebrity_mark
 from stores.redis_timelines import RedisTimelines
 from tests.fresh import fresh_id
 
@@ -301,6 +302,7 @@ OPERATIONS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(operations=OPERATIONS)
+@example([("begin",), ("finish", 12, 15), ("add", 0, 11), ("add", 0, 5), ("push", 11)])
 async def test_twin_and_server_agree_whatever_happens(
     any_stores: Stores, operations: list[tuple[object, ...]]
 ) -> None:
@@ -407,6 +409,17 @@ async def test_entries_without_marks_are_no_feed(any_stores: Stores, user: str) 
     await build(timelines, user, [entry(2, 2)])
     assert await read(timelines, user) == [entry(2, 2), late]
     assert await server.call("TTL", key) > 0
+
+
+async def test_a_mark_that_came_late_is_no_feed_either(any_stores: Stores, user: str) -> None:
+    """Else a set without a life of its own would grow for somebody who never reads."""
+    server, key = any_stores.redis_server, f"feed:{user}"
+    timelines = RedisTimelines(server, FEED)
+    await server.call("ZADD", key, "+inf", celebrity_mark(AUTHORS[0]))
+    await timelines.add_entries(user, [entry(1, 1)])
+    assert await server.call("ZCARD", key) == 1
+    assert await timelines.push(entry(2, 2), [user]) == 0
+    assert await server.call("EXISTS", key) == 0
 
 
 async def test_many_feeds_get_a_post_by_several_batches(any_stores: Stores) -> None:
