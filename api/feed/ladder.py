@@ -114,8 +114,8 @@ class Ladder:
         self, page: Page, viewer_id: str, before: Cursor | None, limit: int
     ) -> tuple[Page, Source]:
         """The best of the lower steps; a poor page of the usual read is better than none."""
-        if not page.posts and self._replica is not None:
-            copy = await self._replica.home(viewer_id, before, limit)
+        if not (page.posts or self._replica is None or self.last.may_be_outdated(viewer_id)):
+            copy = self.last.without_deleted(await self._replica.home(viewer_id, before, limit))
             if copy.posts or copy.completeness is Completeness.COMPLETE:
                 return replace(copy, completeness=Completeness.DEGRADED), Source.REPLICA
         kept = None if before else self._kept(viewer_id, limit)

@@ -20,6 +20,8 @@ from domain.settings import Degradation
 
 _PER_POST = 64  # bytes beside a post's own: its object, its place in the list
 _PER_PAGE = 400
+_FOLLOWS_TOLD_S = 600.0  # longer than a cached follow set lives
+_DELETED_TOLD_S = 3600.0  # about as long as a post's ready bytes do
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class LastPages:
         self._clock = clock
         self._pages: OrderedDict[str, _Kept] = OrderedDict()
         self._bytes = 0
-        self._changed = _Recently(self._life_s)
-        self._deleted = _Recently(self._life_s)
+        self._changed = _Recently(_FOLLOWS_TOLD_S)
+        self._deleted = _Recently(_DELETED_TOLD_S)
 
     def keep(self, viewer_id: str, page: Page, since: float) -> None:
         """Keep a complete first page that was begun to be read at `since` (this clock)."""
@@ -66,13 +68,21 @@ class LastPages:
         kept = self._pages.get(viewer_id)
         if kept is None or self._clock() - kept.at > self._life_s:
             return None
-        seen = [msgspec.json.decode(post, type=_Seen) for post in kept.page.posts]
-        both = zip(seen, kept.page.posts, strict=True)
-        shown = [(each, post) for each, post in both if self._deleted.when(each.post_id) is None]
-        after = kept.page.after
-        if len(shown) > limit:
-            after = _place(shown[limit - 1][0])
-        return replace(kept.page, posts=[post for _, post in shown[:limit]], after=after)
+        page = self.without_deleted(kept.page)
+        if len(page.posts) <= limit:
+            return page
+        after = _place(_seen(page.posts[limit - 1]))
+        return replace(page, posts=page.posts[:limit], after=after)
+
+    def without_deleted(self, page: Page) -> Page:
+        """The page without the posts that were deleted lately; it goes on where it did."""
+        live = [each for each in page.posts if self._deleted.when(_seen(each).post_id) is None]
+        return replace(page, posts=live)
+
+    def may_be_outdated(self, viewer_id: str) -> bool:
+        """Whether a copy of the cache may still have whom the viewer unfollowed."""
+        changed = self._changed.when(viewer_id)
+        return changed is not None and self._clock() - changed <= _FOLLOWS_TOLD_S
 
     def follows_changed(self, viewer_id: str) -> None:
         """Forget the page, and one that is being read now."""
@@ -106,6 +116,10 @@ class _Recently:
     def when(self, key: str) -> float | None:
         """The last time, if it was lately."""
         return self._when.get(key)
+
+
+def _seen(post: bytes) -> _Seen:
+    return msgspec.json.decode(post, type=_Seen)
 
 
 def _place(seen: _Seen) -> Cursor:

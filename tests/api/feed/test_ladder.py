@@ -154,6 +154,21 @@ async def test_the_replica_shows_the_same_and_goes_on(mood: Mood, counted: Count
     assert counted[Source.REPLICA] == 2
 
 
+async def test_the_replica_does_not_show_what_was_unfollowed_or_deleted_since() -> None:
+    """The primary can't be told, so the replica never hears of it."""
+    at = await scene(replica=True)
+    first = post_ids(await at.read())
+    at.all("refuses", "redis")
+    at.ladder.last.post_deleted(first[0])
+    assert post_ids(await at.read()) == first[1:]
+    people = at.life.world.people
+    await at.life.world.follows.unfollow(at.viewer, people[FIRST], "e", 1)
+    at.ladder.last.follows_changed(at.viewer)
+    left = await at.read()
+    assert post_ids(left) == (await at.want())[:DIRECT_POSTS]
+    assert left.completeness is Completeness.DEGRADED
+
+
 @pytest.mark.parametrize("mood", GONE)
 async def test_then_the_last_good_page(mood: Mood, counted: Counted) -> None:
     at = await scene(replica=True)
