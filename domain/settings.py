@@ -162,7 +162,7 @@ class Uploads(_Frozen):
 
 
 class Decoder(_Frozen):
-    """The sandboxed image decoder (design, I9)."""
+    """The sandboxed image decoder (I9)."""
 
     processes: int = Field(2, ge=1, le=64, description="per process_photo worker")
     require_isolation: bool = Field(

@@ -1,4 +1,4 @@
-"""Who may see what: one pure function that every read goes through (contract, "Visibility")."""
+"""Who may see what: one pure function that every read goes through."""
 
 from collections.abc import Set as AbstractSet
 
