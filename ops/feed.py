@@ -1,6 +1,7 @@
 """`photofeed feed`: is every feed what it must be, why is a post in one, and make it so."""
 
 import asyncio
+import math
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from ops.replay_plan import parse_bound
 from ops.report import rfc3339, show
 
 RATE = 100.0
+FASTEST = 10_000.0
 
 
 @click.group()
@@ -68,7 +70,7 @@ def explain(post_id: str, user_id: str, as_json: bool) -> None:
 @click.option("--all", "everybody", is_flag=True, help="Everybody's, those that are cold too.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=FASTEST),
     default=RATE,
     show_default=True,
     help="Feeds a second at most; fewer while delivery lags or Cassandra is slow.",
@@ -86,6 +88,8 @@ def rebuild(
         raise click.UsageError("whose? --user U or --all")
     if resume and not everybody:
         raise click.UsageError("--resume goes with --all")
+    if math.isnan(rate):
+        raise click.UsageError("the rate is no number")
     users = [_user(each) for each in user_ids]
     settings = settings_tree.load()
     done = asyncio.run(feed_jobs.rebuild(settings, users, rate, resume=resume, quiet=as_json))

@@ -48,6 +48,7 @@ async def explained(settings: Settings, user_id: str, post_id: str) -> Explanati
         post = await stores.photos.get(post_id)
         if post is None:
             raise Refused(f"there is no post {post_id}")
+        await _all_there(stores, [user_id])
         way = await _under_way(settings, stores)()
         facts = await facts_of(stores, user_id, post)
         entry = FeedEntry(post.published_at or 0, post_id, post.user_id)
@@ -60,10 +61,11 @@ async def explained(settings: Settings, user_id: str, post_id: str) -> Explanati
 async def rebuild(
     settings: Settings, user_ids: Sequence[str], rate: float, *, resume: bool, quiet: bool
 ) -> Done:
-    """These users' feeds, or everybody's when none is named."""
+    """These users' feeds, or everybody's when none is named. Raises Refused for nobody's."""
     place = None if user_ids else Place(settings.run_dir / "rebuilds" / "all.json")
     done = place.load() if place and resume else Done()
     async with opened(settings) as stores:
+        await _all_there(stores, user_ids)
         with _bars(quiet=quiet) as advance:
             cap = settings.feed.cap
             run = RebuildRun(stores, cap, _lag(settings), rate, lambda n: advance("feeds", n))
@@ -72,6 +74,13 @@ async def rebuild(
     if place is not None:
         place.forget()
     return done
+
+
+async def _all_there(stores: Stores, user_ids: Sequence[str]) -> None:
+    """Raises Refused for who has no account: a set made for nobody would only take room."""
+    known = await stores.users.get_many(user_ids)
+    if absent := [user_id for user_id in user_ids if user_id not in known]:
+        raise Refused(f"there is no user {absent[0]}")
 
 
 async def _one(user_ids: Sequence[str]) -> AsyncIterator[Sequence[str]]:

@@ -135,7 +135,10 @@ def test_an_audit_of_nothing_is_clean() -> None:
         (("rebuild", "--user", "u_00000000001", "--all"), 2),
         (("rebuild", "--user", "nobody"), 2),
         (("rebuild", "--user", "u_00000000001", "--resume"), 2),
-        (("rebuild", "--all", "--rate", "0"), 2),
+        (("rebuild", "--user", "u_00000000001"), 1),
+        (("rebuild", "--user", "u_00000000001", "--rate", "0"), 2),
+        (("rebuild", "--user", "u_00000000001", "--rate", "nan"), 2),
+        (("rebuild", "--user", "u_00000000001", "--rate", "inf"), 2),
     ],
 )
 def test_mistakes_are_one_line(words: tuple[str, ...], code: int) -> None:
