@@ -21,10 +21,10 @@ from api import (
     notifications,
     openapi,
     own_posts,
-    page,
     photos,
     posts,
     uploads,
+    web_page,
     webhooks,
 )
 from api.admission import Admission
@@ -125,7 +125,7 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
     app.router.routes.insert(1, stream.route(deps))
     app.router.routes.append(grid)  # behind /users/by-name/…, where somebody may be called "feed"
     openapi.render(app)
-    page.serve(app, edge)
+    web_page.serve(app, edge)
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign] # FastAPI's documented way
     return app
 

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 from api.problems import invalid
 from domain import cursors
 
-PAGE = 20
+PAGE, MOST = 20, 100
+"""Items of a page: when nothing is asked for, and at most."""
 _LONGEST_GRAPHEME = 10
 """Code points. Emoji have a few more, but no text is made of those alone; marks can be piled up."""
 _LINE_ENDS = frozenset("\n\t")
@@ -73,7 +74,7 @@ CommentText = Annotated[
     str, StringConstraints(max_length=2200), AfterValidator(plain), AfterValidator(_filled)
 ]
 
-Limit = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[int, Query(ge=1, le=MOST)]
 CursorText = Annotated[str | None, Query(alias="cursor", max_length=512)]
 
 

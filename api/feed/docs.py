@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Response
 
 from api.deps import UserId, Viewer
+from api.feed.hot_path import GRID_PAGE
 from api.posts import PostPage
 from api.wire import PAGE, CursorText, Limit
 
-GRID = 12
 router = APIRouter(tags=["feed"])
 
 
@@ -37,5 +37,7 @@ def stream(viewer: Viewer, last_event_id: Annotated[str | None, Header()] = None
 
 
 @router.get("/users/{user_id}/feed", response_model=PostPage)
-def grid(viewer: Viewer, user_id: UserId, limit: Limit = GRID, cursor: CursorText = None) -> None:
+def grid(
+    viewer: Viewer, user_id: UserId, limit: Limit = GRID_PAGE, cursor: CursorText = None
+) -> None:
     """A person's own posts, newest first."""

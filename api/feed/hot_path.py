@@ -15,7 +15,7 @@ from xxhash import xxh3_128_hexdigest
 from api.feed.ladder import Ladder
 from api.feed.page import Page
 from api.problems import Problem, invalid, not_found
-from api.wire import place
+from api.wire import MOST, PAGE, place
 from domain import cursors, ids
 from domain.entities import Cursor
 from domain.post_json import join_page
@@ -24,8 +24,8 @@ PATH = "/feed"
 _HOME, _GRID = "feed:recent", "grid"  # a cursor's list tells its order, so that others can come
 _HOME_BEFORE_ORDERS = "feed"  # as cursors of the home feed were spelled; they mean the same
 _PLACE = (int, str)
-_FEED_LIMIT, _GRID_LIMIT, _MOST = 20, 12, 100
-_LIMIT_TEXT = frozenset(str(n) for n in range(1, _MOST + 1))
+GRID_PAGE = 12
+_LIMIT_TEXT = frozenset(str(n) for n in range(1, MOST + 1))
 _JSON = (b"content-type", b"application/json")
 _OWN = ((b"cache-control", b"private, no-cache"), (b"vary", b"authorization"))
 _SHORT = 512  # bytes of a query string that is worth remembering
@@ -92,7 +92,7 @@ def routes(deps: FeedDeps) -> list[Route]:
         user_id = request.path_params["user_id"]
         kind = f"{_GRID}:{user_id}"
         query = request.query_params
-        before, limit = _before(query, kind), _limit(query, _GRID_LIMIT)
+        before, limit = _before(query, kind), _limit(query, GRID_PAGE)
         page = None
         if ids.is_id(user_id, "u_"):
             page = await deps.feeds.grid(user_id, viewer_id, before, limit)
@@ -125,7 +125,7 @@ def _read_query(query_string: bytes) -> tuple[Cursor | None, int]:
     query = QueryParams(query_string)
     if query.get("order", "recent") != "recent":
         raise invalid("order", "only recent is known", "query")
-    return _before(query, _HOME, _HOME_BEFORE_ORDERS), _limit(query, _FEED_LIMIT)
+    return _before(query, _HOME, _HOME_BEFORE_ORDERS), _limit(query, PAGE)
 
 
 _asked = lru_cache(maxsize=1024)(_read_query)
@@ -154,5 +154,5 @@ def _limit(query: QueryParams, default: int) -> int:
     """How many posts. Raises Problem (422) outside 1 to 100."""
     text = query.get("limit", str(default))
     if text not in _LIMIT_TEXT:
-        raise invalid("limit", f"a number from 1 to {_MOST}", "query")
+        raise invalid("limit", f"a number from 1 to {MOST}", "query")
     return int(text)

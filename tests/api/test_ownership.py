@@ -34,6 +34,8 @@ SHARED = {
 
 VIEWERS_OWN = {
     ("get", "/feed"),
+    ("get", "/feed/explain"),
+    ("get", "/feed/stream"),
     ("get", "/notifications"),
     ("post", "/notifications/read"),
     ("patch", "/users/me"),
@@ -173,8 +175,6 @@ async def test_an_edit_is_the_editors_alone(world: World) -> None:
         ("GET", "/explore"),
         ("GET", "/search?q=a"),
         ("GET", "/suggestions"),
-        ("GET", "/feed/explain?post_id=ph_00000000000"),
-        ("GET", "/feed/stream"),
         ("POST", "/devices"),
         ("GET", "/notifications/preferences"),
         ("GET", "/metrics"),
