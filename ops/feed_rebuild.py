@@ -8,6 +8,9 @@ edge by then, and the sources (R) are read after S: what R lacks wasn't in the f
 again by the time it is removed (D), by a refollow whose refill came between. So the graph is read
 once more after D, and the feed is rebuilt again unless it stands still; a refill of a later
 refollow comes after D by itself.
+
+The list of an author whose posts are pulled is shared by all followers: one that isn't what the
+sources say is made cold, and its next reader builds it.
 """
 
 from dataclasses import dataclass
@@ -48,6 +51,7 @@ class Rebuild:
         self._stores = stores
         self._photos = photos
         self._cap = cap
+        self._lists: set[str] = set()
 
     async def __call__(self, user_id: str) -> Rebuilt:
         """Rebuild until set and sources agree; the last try's result, agreeing or not.
@@ -71,6 +75,8 @@ class Rebuild:
         before = await whole(stores.timelines, user_id)
         follows = await stores.follows.following(user_id)
         pulled = await stores.celebrities.pulled_among(follows)
+        for author in pulled:
+            await self._check_list(author)
         found = await DurableFeed(self._photos, follows, None, self._cap).read()
         for author in set(before.celebrities if before else ()).difference(pulled):
             await stores.timelines.remove_author(user_id, author)
@@ -83,6 +89,27 @@ class Rebuild:
             return None
         wanted = [e for e in found if after.floor is None or place(e) > after.floor]
         return Rebuilt(user_id, len(after.entries), digest(after.entries), digest(wanted))
+
+    async def _check_list(self, author: str) -> None:
+        """Make a list cold that isn't what the sources say; each is looked at once.
+
+        A post that comes between the two readings costs a build for nothing.
+        """
+        if author in self._lists:
+            return
+        self._lists.add(author)
+        held = await whole(self._stores.pulls, author)
+        if held is None:
+            return
+        found = await self._photos.by_user(author, None, self._cap)
+        floors = [floor for floor in (held.floor, truncation(found, self._cap)) if floor]
+        cut = max(floors, default=None)
+        ours, theirs = (
+            {each for each in entries if cut is None or place(each) > cut}
+            for entries in (held.entries, found)
+        )
+        if ours != theirs:
+            await self._stores.pulls.drop(author)
 
     def _foreign(self, before: WholeSet, found: list[FeedEntry]) -> list[FeedEntry]:
         """Members that the sources don't have; where those were cut off, nothing is known.

@@ -81,6 +81,40 @@ async def test_what_was_lost_comes_back_and_strangers_go() -> None:
     assert after.celebrities == []
 
 
+async def test_a_pulled_list_with_strangers_or_gaps_is_built_anew() -> None:
+    made = await life(posts=10)
+    world = made.world
+    viewer, author, stranger = (world.people[n] for n in (VIEWER, FIRST, SECOND))
+    await world.celebrities.start_pulling(author, "ph_1")
+    await world.timelines.mark_celebrity(author, [viewer])
+    own, foreign = photo(author, 800, 800), photo(stranger, 900, 900)
+    for each in (own, foreign):
+        await world.photos.add(each)
+    await made.read(viewer)
+    moved = FeedEntry(entry_of(foreign).published_at, foreign.photo_id, author)
+    await world.pulls.push(moved, [author])
+    assert foreign.photo_id in await made.read(viewer), "the fault is seen"
+    assert (await rebuild(made)(viewer)).equal
+    await is_exact(made, viewer)
+    await world.pulls.remove(author, [entry_of(own)])
+    assert (await rebuild(made)(viewer)).equal
+    await made.read(viewer)
+    held = await whole(world.pulls, author)
+    assert held is not None
+    assert entry_of(own) in held.entries
+
+
+async def test_a_pulled_list_that_is_right_stays() -> None:
+    made = await life(posts=60)
+    world = made.world
+    viewer, author = world.people[VIEWER], world.people[FIRST]
+    await world.celebrities.start_pulling(author, "ph_1")
+    await world.timelines.mark_celebrity(author, [viewer])
+    await made.read(viewer)
+    assert (await rebuild(made)(viewer)).equal
+    assert await whole(world.pulls, author) is not None
+
+
 async def test_what_is_no_longer_followed_goes_without_a_mark() -> None:
     made = await life()
     viewer, stranger = made.world.people[VIEWER], made.world.people[SECOND]
