@@ -20,8 +20,8 @@ SELECT id, 'b' || md5(id), '', 'Bench', '', %s FROM unnest(%s::text[]) AS id"""
 _FOLLOWS = """INSERT INTO follows (follower_id, followee_id, version, following, changed_at)
 SELECT a, b, nextval('edge_version'), true, %s FROM unnest(%s::text[], %s::text[]) AS pair (a, b)"""
 _PHOTO = """INSERT INTO photos (photo_id, user_id, status, filename, content_type, size_bytes,
-object_key, caption, tags, alt_text, width, height, placeholder, variants, published_at, version)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+object_key, caption, tags, alt_text, width, height, placeholder, variants, published_at, bucket,
+version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _BY_USER = """INSERT INTO posts_by_user (user_id, bucket, published_at, post_id, version, deleted)
 VALUES (?, 0, ?, ?, 1, false) USING TIMESTAMP 1"""
 _CAPTION = "Morning light on the harbour wall, before the boats went out and the wind came up"
@@ -135,5 +135,6 @@ def _row(photo: Photo) -> tuple[object, ...]:
         photo.placeholder,
         [cast("tuple[object, ...]", astuple(variant)) for variant in photo.variants],
         photo.published_at,
+        0,
         photo.version,
     )

@@ -58,7 +58,7 @@ class Photos(Protocol):
         """The user's live post that was last published from these bytes (hex), None without one."""
 
     async def by_user(self, user_id: str, before: Cursor | None, limit: int) -> list[FeedEntry]:
-        """Live posts of a user, newest first, strictly before the cursor."""
+        """Live posts of a user, newest first, strictly before the cursor; all buckets united."""
 
     async def count_by_user(self, user_id: str) -> int:
         """How many live posts a user has."""

@@ -10,6 +10,7 @@ from domain.errors import Reason, Unrecoverable
 from domain.photo_states import DELETED_VERSION
 from domain.ports.photos import Photos
 from schemas.events import Focus, Location, VariantRef
+from stores.cassandra_photos import CassandraPhotos
 from stores.connect import Stores
 from stores.memory.cassandra import MemoryPhotos
 from tests.fresh import fresh_id, now_ms
@@ -319,7 +320,7 @@ async def test_a_lost_row_by_user_is_repaired_by_publishing_again(stores: Stores
     await stores.photos.add(photo)
     # As if the process had died between the claim and the row by user.
     await stores.cassandra.execute(
-        "UPDATE photos SET status = 'published', published_at = ?, version = 1"
+        "UPDATE photos SET status = 'published', published_at = ?, bucket = 0, version = 1"
         " WHERE photo_id = ? IF version = 0",
         (now, photo.photo_id),
     )
@@ -327,6 +328,28 @@ async def test_a_lost_row_by_user_is_repaired_by_publishing_again(stores: Stores
     await stores.photos.publish(processed(photo), now + 100)
     [entry] = await stores.photos.by_user(photo.user_id, None, 5)
     assert (entry.published_at, entry.post_id) == (now, photo.photo_id)
+
+
+async def test_the_buckets_of_a_hot_person_are_united_in_order(stores: Stores) -> None:
+    user_id, now = fresh_id("u_"), now_ms()
+    photos = CassandraPhotos(stores.cassandra)
+    first = await posted(photos, user_id, now)
+    await photos.flag_hot(user_id, now)
+    minute = 60_000
+    early = await posted(photos, user_id, now + minute - 1)
+    late = [await posted(photos, user_id, now + minute + n) for n in range(12)]
+    rows = await stores.cassandra.execute_many(
+        "SELECT post_id FROM posts_by_user WHERE user_id = ? AND bucket = ?",
+        [(user_id, bucket) for bucket in range(4)],
+    )
+    buckets = [[row.post_id for row in part] for part in rows]
+    assert {first.photo_id, early.photo_id} <= set(buckets[0])
+    assert sum(map(bool, buckets)) > 1
+    page = await photos.by_user(user_id, None, 20)
+    assert [e.post_id for e in page] == [p.photo_id for p in (*reversed(late), early, first)]
+    assert await photos.count_by_user(user_id) == 14
+    assert await photos.publish(processed(late[0]), now) == late[0]
+    assert await photos.count_by_user(user_id) == 14
 
 
 async def test_ones_own_live_post_is_found_by_its_bytes(photos: Photos) -> None:
