@@ -110,13 +110,24 @@ class PlanFanOut:
         if delivery is None:
             return ()
         pulled = delivery is Delivery.PULL
-        if pulled and await self._stores.celebrities.start_pulling(author_id, post_id) != post_id:
+        if pulled and not await self._begins_pulling(author_id, post_id):
             return ()
         bounds = [b async for b in self._stores.follows.chunk_bounds(author_id, self._size)]
         return [
             Emit(FANOUT_CHUNK, chunk(event, number, each, mark=pulled))
             for number, each in enumerate(bounds)
         ]
+
+    async def _begins_pulling(self, author_id: str, post_id: str) -> bool:
+        """Whether readers pull the author from this post on.
+
+        All of them read the author's posts when they build their feeds: those to come are spread
+        over several partitions.
+        """
+        if await self._stores.celebrities.start_pulling(author_id, post_id) != post_id:
+            return False
+        await self._stores.photos.flag_hot(author_id, self._clock())
+        return True
 
     async def _decide(self, event: PostPublished) -> Delivery | None:
         """The first decision about the post; it is in its author's own list, if there is one."""

@@ -63,6 +63,9 @@ class Photos(Protocol):
     async def count_by_user(self, user_id: str) -> int:
         """How many live posts a user has."""
 
+    async def flag_hot(self, user_id: str, now: int) -> None:
+        """Spread what this user posts later over several partitions, for good; twice is once."""
+
 
 class Renditions(Protocol):
     """Which renditions are stored, by the bytes they were made from and the encoder."""

@@ -29,6 +29,7 @@ class MemoryPhotos:
 
     def __init__(self) -> None:
         self.rows: dict[str, Photo] = {}
+        self.hot: dict[str, int] = {}
 
     async def add(self, photo: Photo) -> None:
         """Keep the row unless there is one."""
@@ -90,6 +91,10 @@ class MemoryPhotos:
     async def count_by_user(self, user_id: str) -> int:
         """How many live posts a user has."""
         return len(self._live(user_id))
+
+    async def flag_hot(self, user_id: str, now: int) -> None:
+        """Remember it: a twin has one partition."""
+        self.hot.setdefault(user_id, now)
 
     async def own_by_sha256(self, user_id: str, sha256: str) -> Photo | None:
         """The user's live post that was last published from these bytes."""

@@ -114,6 +114,16 @@ async def test_from_the_threshold_on_posts_are_pulled_and_the_first_tells_the_fo
     assert told.delivery is Delivery.PULL
 
 
+async def test_the_posts_of_a_pulled_author_are_spread_and_those_of_others_are_not() -> None:
+    world = await world_with(3, threshold=3)
+    await world.celebrities.set_threshold(100)
+    await chunks_of(world, await posted(world, 1))
+    assert world.photos.hot == {}
+    await world.celebrities.set_threshold(3)
+    await chunks_of(world, await posted(world, 2))
+    assert list(world.photos.hot) == [world.people[0]]
+
+
 async def test_a_crash_between_the_beginning_and_its_chunks_loses_no_mark() -> None:
     world = await world_with(3, threshold=3)
     first = await posted(world)
