@@ -69,6 +69,8 @@ def run(settings: Settings, show: Show, seed: int, kill: Sequence[str] = ()) -> 
         making = progress.add_task("photographs", total=len(show.script.posters))
         show.files = make_uploads(len(show.script.posters), seed)
         progress.advance(making, len(show.files))
+        most_a_minute = settings.limits.uploads_per_user * len(show.script.names)
+        show.pace_s = 60 / most_a_minute  # twelve people as fast as the limits let them
         if kill:
             show.pace_s = _KILL_PERIOD_S * (len(kill) + 1) / len(show.files)
         outcome = _perform(settings, show, kill)

@@ -86,7 +86,10 @@ async def _follow(show: Show) -> None:
 
 
 async def _upload_all(show: Show) -> None:
-    """All people side by side; each sends the next photo when the one before is published."""
+    """All people side by side; each sends the next photo when the one before is published.
+
+    A photo begins every `pace_s` seconds: they don't all press the button at the same moment.
+    """
     gate = asyncio.Semaphore(_PARALLEL_UPLOADS)
     turns = [asyncio.Lock() for _ in show.people]
     stored = show.progress.add_task("photos stored", total=len(show.files))
