@@ -86,17 +86,21 @@ async def _follow(show: Show) -> None:
 
 
 async def _upload_all(show: Show) -> None:
-    """All people side by side; each sends the next photo when the one before is published.
+    """One photo all the way, then all people side by side.
 
-    A photo begins every `pace_s` seconds: they don't all press the button at the same moment.
+    Each sends the next photo when the one before is published, and a photo begins every `pace_s`
+    seconds: they don't all press the button at the same moment.
     """
     gate = asyncio.Semaphore(_PARALLEL_UPLOADS)
     turns = [asyncio.Lock() for _ in show.people]
+    arrived = asyncio.Event()
     stored = show.progress.add_task("photos stored", total=len(show.files))
     published = show.progress.add_task("photos published", total=len(show.files))
 
     async def one(index: int, file: UploadFile) -> None:
         poster = show.script.posters[index]
+        if index:
+            await arrived.wait()
         await asyncio.sleep(index * show.pace_s)
         async with turns[poster]:
             async with gate:
@@ -105,6 +109,7 @@ async def _upload_all(show: Show) -> None:
             show.posts[index] = done.photo_id
             show.completed_at[done.photo_id] = done.completed_at
             await _published(show, show.people[poster], done, file)
+        arrived.set()
         show.progress.advance(published)
 
     async with asyncio.TaskGroup() as group:
