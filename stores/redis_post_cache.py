@@ -57,6 +57,10 @@ class RedisPostCache:
         return round(self._ttl_s * spread)
 
 
+POSTS, PEOPLE = "post:", "user:"
+"""How the keys begin."""
+
+
 def ready_key(key: str) -> str:
     """Where the ready bytes of a post or a person are."""
-    return f"user:{key}" if key.startswith("u_") else f"post:{key}"
+    return f"{PEOPLE if key.startswith('u_') else POSTS}{key}"

@@ -113,19 +113,23 @@ class RedisReactionCache:
         ]
 
 
+LIKES, COUNTS, CLICKED = "likes:", "counts:", "clicked:"
+"""How the keys begin."""
+
+
 def likes_key(post_id: str) -> str:
     """Where the set of likers is."""
-    return f"likes:{post_id}"
+    return f"{LIKES}{post_id}"
 
 
 def counts_key(post_id: str) -> str:
     """Where the counts are."""
-    return f"counts:{post_id}"
+    return f"{COUNTS}{post_id}"
 
 
 def clicked_key(user_id: str, post_id: str) -> str:
     """Where the click of the last seconds is."""
-    return f"clicked:{user_id}:{post_id}"
+    return f"{CLICKED}{user_id}:{post_id}"
 
 
 def read_click(value: bytes | None) -> bool | None:

@@ -7,6 +7,7 @@ from domain.entities import FeedEntry
 from domain.ports.feeds import Shown
 from domain.settings import Feed
 from stores import redis_follow_cache as follows
+from stores import redis_post_cache as cache
 from stores import redis_reaction_cache as reactions
 from stores.redis_client import renews
 from stores.redis_commands import KEY, Ask, Template, ask, ask_each, ask_values
@@ -24,11 +25,11 @@ class RedisShelf:
         """Look all of it up; some of the reads also renew the lives of what is there."""
         ids = [entry.post_id for entry in entries]
         authors = list({entry.author_id: None for entry in entries})
-        values = [f"post:{post_id}" for post_id in ids]
-        values += [f"counts:{post_id}" for post_id in ids]
-        values += [f"user:{author_id}" for author_id in authors]
-        clicks = [f"clicked:{viewer_id}:{post_id}" for post_id in ids]
-        likes = [f"likes:{post_id}" for post_id in ids]
+        values = [f"{cache.POSTS}{post_id}" for post_id in ids]
+        values += [f"{reactions.COUNTS}{post_id}" for post_id in ids]
+        values += [f"{cache.PEOPLE}{author_id}" for author_id in authors]
+        clicks = [f"{reactions.CLICKED}{viewer_id}:{post_id}" for post_id in ids]
+        likes = [f"{reactions.LIKES}{post_id}" for post_id in ids]
         found, marks, (followed,), _ = await self._redis.ask(
             ask_values(clicks + values),
             ask(_liking(viewer_id), likes),

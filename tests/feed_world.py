@@ -13,42 +13,24 @@ from domain.ids import spell
 from domain.ports.photos import Photos
 from domain.settings import Feed
 from schemas.events import FanoutChunk, FollowCreated, FollowDeleted, PostPublished, VariantRef
-from stores.memory.cassandra import MemoryPhotos, MemoryReactions
-from stores.memory.graph import MemoryFollows, MemoryOutbox
-from stores.memory.postgres import MemoryCelebrities, MemoryPushLimit, MemoryUsers
-from stores.memory.redis import (
-    MemoryFollowCache,
-    MemoryPostCache,
-    MemoryReactionCache,
-    MemoryShelf,
-    MemoryTimelines,
-)
+from stores.memory.postgres import MemoryPushLimit
 from streams.plan_fan_out import PlanFanOut
 from streams.refill_feeds import RefillFeeds
 from streams.write_feeds import WriteFeeds
+from tests.feed_twins import FeedTwins
 from tests.fresh import fresh_id
 
 EDGE = "http://edge"
 T0 = 1_800_000_000_000
 
 
-class World:
+class World(FeedTwins):
     """All ports that feeds touch, as twins; `people` exist, nobody follows anybody yet."""
 
     def __init__(self, feed: Feed, people: int) -> None:
+        super().__init__(feed)
         self.feed = feed
-        self.users = MemoryUsers()
-        self.follows = MemoryFollows(self.users, MemoryOutbox())
-        self.photos = MemoryPhotos()
-        self.reactions = MemoryReactions()
-        self.celebrities = MemoryCelebrities()
         self.push_limit = MemoryPushLimit()
-        self.timelines = MemoryTimelines(feed)
-        self.pulls = MemoryTimelines(feed)
-        self.follow_cache = MemoryFollowCache()
-        self.post_cache = MemoryPostCache()
-        self.reaction_cache = MemoryReactionCache()
-        self.shelf = MemoryShelf(self.post_cache, self.reaction_cache, self.follow_cache)
         self.people = [f"u_{spell(number)}" for number in range(people)]
 
     async def settle(self) -> "World":

@@ -6,21 +6,13 @@ from domain.ports.log import Outbox
 from domain.secrets import Secrets
 from domain.settings import Feed, Settings
 from stores.connect import Stores
-from stores.memory.cassandra import MemoryMediaRefs, MemoryPhotos, MemoryReactions
-from stores.memory.graph import MemoryFollows, MemoryOutbox
-from stores.memory.postgres import MemoryCelebrities, MemoryUsers
-from stores.memory.redis import (
-    MemoryFollowCache,
-    MemoryPostCache,
-    MemoryReactionCache,
-    MemoryShelf,
-    MemoryTimelines,
-)
+from stores.memory.cassandra import MemoryMediaRefs
 from stores.memory.s3 import MemoryObjects
 from stores.postgres_outbox import PostgresOutbox
 from stores.postgres_pool import PostgresPool
 from stores.redis_cluster import RedisCluster
 from stores.redis_server import RedisServer
+from tests.feed_twins import FeedTwins
 from tests.redis_nodes import RedisNode
 
 FEED = Feed(cap=20, trim_slack=3, celebrity_threshold=3, chunk_followers=2, pull_heads_s=0)
@@ -36,26 +28,15 @@ class NoPictures:
         raise AssertionError(paths)
 
 
-class Twins:
+class Twins(FeedTwins):
     """Everything in memory."""
 
     def __init__(self, feed: Feed = FEED) -> None:
+        super().__init__(feed)
         self.settings = Settings(feed=feed)
-        self.users = MemoryUsers()
-        self.outbox = MemoryOutbox()
-        self.follows = MemoryFollows(self.users, self.outbox)
-        self.celebrities = MemoryCelebrities()
-        self.photos = MemoryPhotos()
-        self.reactions = MemoryReactions()
         self.media_refs = MemoryMediaRefs()
         self.objects = MemoryObjects()
         self.edge = NoPictures()
-        self.timelines = MemoryTimelines(feed)
-        self.pulls = MemoryTimelines(feed)
-        self.follow_cache = MemoryFollowCache()
-        self.post_cache = MemoryPostCache()
-        self.reaction_cache = MemoryReactionCache()
-        self.shelf = MemoryShelf(self.post_cache, self.reaction_cache, self.follow_cache)
 
     async def flush(self) -> None:
         for table, key in self._keys():
