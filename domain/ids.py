@@ -14,8 +14,6 @@ MAX_AHEAD_MS = 1000
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
 WIDTH = 11
-NOBODYS_PHOTO = "ph_" + "0" * WIDTH
-"""An id from before the first one; asked for to try a store out."""
 
 
 def compose(at_ms: int, machine_id: int, sequence: int) -> int:

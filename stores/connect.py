@@ -1,8 +1,8 @@
 """All adapters of one process, made when first used and closed together.
 
 An adapter's module is imported when its port is first asked for, so a process loads only the
-client libraries it needs; it connects at its first call. What holds a connection has an async
-`close()`.
+client libraries it needs. It connects at its first call, or all at once by `connect()`. What holds
+a connection has an async `close()`.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from domain.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from limits.aio.storage import RedisStorage
 
     from domain.ports.accounts import IdempotencyKeys, Users
@@ -45,6 +47,27 @@ class Stores:
         self.settings = settings
         self.secrets = secrets
         self._opened = AsyncExitStack()
+
+    async def connect(self) -> None:
+        """Connect to the servers of the ports made so far, so that no first call waits for that.
+
+        Raises StoreAway, Transient when one of them is away, once all were tried.
+        """
+        made = vars(self).keys()
+        asks: list[Awaitable[object]] = []
+        if "postgres" in made:
+            asks.append(self.postgres.tuples("SELECT 1"))
+        if "cassandra" in made:
+            asks.append(self.cassandra.execute("SELECT key FROM system.local"))
+        if "redis_server" in made:
+            asks.append(self.redis_server.call("EXISTS", "nothing"))
+        if "objects" in made:
+            asks.append(self.objects.head(self.settings.uploads.bucket, "nothing"))
+        if "events" in made:
+            asks.append(self.events.ping())
+        for outcome in await asyncio.gather(*asks, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def close(self) -> None:
         """Close what was opened, the youngest first. Raises TimeoutError after CLOSE_LIMIT_S."""

@@ -85,7 +85,10 @@ class PlanFanOut:
     """
 
     def __init__(self, stores: FanOutStores, feed: Feed, clock: Callable[[], int] = now_ms) -> None:
-        self._stores = stores
+        self._photos = stores.photos
+        self._follows = stores.follows
+        self._celebrities = stores.celebrities
+        self._pulls = stores.pulls
         self._deliveries = Deliveries(
             CelebrityFlags(stores.celebrities, stores.follow_cache),
             LiveThreshold(
@@ -112,7 +115,7 @@ class PlanFanOut:
         pulled = delivery is Delivery.PULL
         if pulled and not await self._begins_pulling(author_id, post_id):
             return ()
-        bounds = [b async for b in self._stores.follows.chunk_bounds(author_id, self._size)]
+        bounds = [b async for b in self._follows.chunk_bounds(author_id, self._size)]
         return [
             Emit(FANOUT_CHUNK, chunk(event, number, each, mark=pulled))
             for number, each in enumerate(bounds)
@@ -124,20 +127,20 @@ class PlanFanOut:
         All of them read the author's posts when they build their feeds: those to come are spread
         over several partitions.
         """
-        if await self._stores.celebrities.start_pulling(author_id, post_id) != post_id:
+        if await self._celebrities.start_pulling(author_id, post_id) != post_id:
             return False
-        await self._stores.photos.flag_hot(author_id, self._clock())
+        await self._photos.flag_hot(author_id, self._clock())
         return True
 
     async def _decide(self, event: PostPublished) -> Delivery | None:
         """The first decision about the post; it is in its author's own list, if there is one."""
         chosen = await self._deliveries.choose(event.user_id)
         wanted = FanOut(chosen, event.event_id, self._clock())
-        stands = await self._stores.photos.decide(event.post_id, wanted)
+        stands = await self._photos.decide(event.post_id, wanted)
         if stands is None:
             return await self._broken_off(event.post_id)
         entry = FeedEntry(event.published_at, event.post_id, event.user_id)
-        await self._stores.pulls.push(entry, [event.user_id])
+        await self._pulls.push(entry, [event.user_id])
         self._metrics.decided(stands.delivery)
         return stands.delivery
 
@@ -146,6 +149,6 @@ class PlanFanOut:
 
         Pulling may have begun with it, and the followers are told of no post after it.
         """
-        row = await self._stores.photos.get(post_id)
+        row = await self._photos.get(post_id)
         pulled = row is not None and row.fan_out and row.fan_out.delivery is Delivery.PULL
         return Delivery.PULL if pulled else None

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from domain.entities import Photo, PhotoStatus
 from domain.errors import Reason, Unrecoverable
-from domain.ids import NOBODYS_PHOTO, derived
+from domain.ids import derived
 from domain.moderation import BLOCKED
 from domain.ports.photos import MediaRefs, Photos
 from domain.ports.uploads import Objects
@@ -117,12 +117,8 @@ class ProcessPhoto:
         self._room = asyncio.Semaphore(UPLOADS_IN_MEMORY)
 
     async def prepare(self) -> None:
-        """Connect to what every photo needs. Raises StoreAway, Transient."""
-        await asyncio.gather(
-            self._photos.get(NOBODYS_PHOTO),
-            self._objects.head(self._uploads.bucket, "none"),
-            self._screening.match("", ""),
-        )
+        """Read the blocklist, which every photo needs. Raises StoreAway, Transient."""
+        await self._screening.match("", "")
 
     async def __call__(self, event: UploadCompleted) -> Sequence[Emit]:
         """Store the variants, or reject the photo; what was decided before is said again.

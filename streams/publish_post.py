@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from domain.entities import Photo
 from domain.errors import Reason, Unrecoverable
-from domain.ids import NOBODYS_PHOTO, derived
+from domain.ids import derived
 from domain.ports.photos import Photos
 from schemas.events import PhotoProcessed, PostPublished
 from streams.runtime.runner import now_ms
@@ -60,10 +60,6 @@ class PublishPost:
     def __init__(self, photos: Photos, clock: Callable[[], int] = now_ms) -> None:
         self._photos = photos
         self._clock = clock
-
-    async def prepare(self) -> None:
-        """Connect to what every post needs. Raises StoreAway, Transient."""
-        await self._photos.get(NOBODYS_PHOTO)
 
     async def __call__(self, event: PhotoProcessed) -> Sequence[Emit]:
         """Publish once; nothing for a photo that was rejected or deleted meanwhile.

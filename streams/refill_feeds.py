@@ -61,28 +61,32 @@ class RefillFeeds:
     """The handler of both follow events."""
 
     def __init__(self, stores: RefillStores, cap: int) -> None:
-        self._stores = stores
+        self._follow_cache = stores.follow_cache
+        self._follows = stores.follows
+        self._timelines = stores.timelines
+        self._photos = stores.photos
+        self._celebrities = stores.celebrities
         self._cap = cap
 
     async def __call__(self, event: FollowCreated | FollowDeleted) -> Sequence[Emit]:
         """Make the feed agree with the edge as it is now. Raises StoreAway, Transient."""
-        await self._stores.follow_cache.forget_following(event.follower_id)
+        await self._follow_cache.forget_following(event.follower_id)
         applied: Edge | None = None
         while True:
-            edge = await self._stores.follows.edge(event.follower_id, event.followee_id)
+            edge = await self._follows.edge(event.follower_id, event.followee_id)
             if edge is None or edge == applied:
                 return ()
             await self._apply(edge)
             applied = edge
 
     async def _apply(self, edge: Edge) -> None:
-        follower, followee, timelines = edge.follower_id, edge.followee_id, self._stores.timelines
+        follower, followee, timelines = edge.follower_id, edge.followee_id, self._timelines
         if not await timelines.exists(follower):
             return
         if not edge.following:
             await timelines.remove_author(follower, followee)
             return
-        posts = await self._stores.photos.by_user(followee, None, self._cap)
+        posts = await self._photos.by_user(followee, None, self._cap)
         await timelines.add_entries(follower, posts)
-        if await self._stores.celebrities.pulled_among([followee]):
+        if await self._celebrities.pulled_among([followee]):
             await timelines.mark_celebrity(followee, [follower])

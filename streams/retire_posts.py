@@ -70,7 +70,11 @@ class RetirePosts:
     def __init__(
         self, stores: RetireStores, settings: Settings, clock: Callable[[], int] = now_ms
     ) -> None:
-        self._stores = stores
+        self._photos = stores.photos
+        self._post_cache = stores.post_cache
+        self._refs = stores.media_refs
+        self._objects = stores.objects
+        self._edge = stores.edge
         self._edge_base = settings.url("edge")
         self._uploads = settings.uploads.bucket
         self._clock = clock
@@ -78,16 +82,16 @@ class RetirePosts:
     async def __call__(self, event: PostEdited | PostDeleted) -> Sequence[Emit]:
         """Twice is once. Raises Unrecoverable(unknown_post) without a row, StoreAway, Transient."""
         if isinstance(event, PostDeleted):
-            await self._stores.photos.delete(event.post_id)
+            await self._photos.delete(event.post_id)
         photo = await self._show(event.post_id)
         if photo.status is PhotoStatus.DELETED:
             await asyncio.gather(
-                self._stores.post_cache.forget([photo.user_id]),  # it may be their avatar
-                self._stores.objects.delete(self._uploads, photo.object_key),
+                self._post_cache.forget([photo.user_id]),  # it may be their avatar
+                self._objects.delete(self._uploads, photo.object_key),
             )
-        refs = self._stores.media_refs
+        refs = self._refs
         if hashes := stale(photo, await refs.held(photo.photo_id)):
-            await self._stores.edge.purge(picture_paths(photo.photo_id, hashes))
+            await self._edge.purge(picture_paths(photo.photo_id, hashes))
             await refs.release(photo.user_id, hashes, photo.photo_id, self._clock())
             # Shown meanwhile? Who repoints a row holds after it, and this looks after letting go.
             photo = await self._row(event.post_id)
@@ -104,14 +108,14 @@ class RetirePosts:
         while True:
             live = photo.status is PhotoStatus.PUBLISHED
             ready = post_bytes(photo, self._edge_base) if live else b""
-            await self._stores.post_cache.replace({post_id: ready})
+            await self._post_cache.replace({post_id: ready})
             again = await self._row(post_id)
             if again.version == photo.version:
                 return photo
             photo = again
 
     async def _row(self, post_id: str) -> Photo:
-        photo = await self._stores.photos.get(post_id)
+        photo = await self._photos.get(post_id)
         if photo is None:
             raise Unrecoverable(Reason.UNKNOWN_POST, post_id)
         return photo

@@ -56,6 +56,7 @@ class Worker:
 
     def __init__(self, stage: Stage, settings: Settings, stores: Stores, index: int) -> None:
         self._stage = stage
+        self._stores = stores
         self._app = make_app(stage, settings, index)
         self._tables = DurableTables(self._app, stage)
         handler = stage.make(stores, self._tables.by_name())
@@ -77,8 +78,10 @@ class Worker:
         pulse = asyncio.create_task(self._pulse(), name="pulse")
         pulse.add_done_callback(_die_with)
         async with asyncio.timeout(START_LIMIT_S):
+            with contextlib.suppress(Transient):  # whoever is away is waited for by the events
+                await self._stores.connect()
             if self._prepares is not None:
-                with contextlib.suppress(Transient):  # whoever is away is waited for by the events
+                with contextlib.suppress(Transient):
                     await self._prepares.prepare()
             await self._app.start()
         await stop.wait()

@@ -39,10 +39,10 @@ class Recovers(Protocol):
 
 @runtime_checkable
 class Prepares(Protocol):
-    """A handler whose first event would wait long for connections and helpers."""
+    """A handler that has something to do before its first event."""
 
     async def prepare(self) -> None:
-        """Have them ready before the first event is read. Raises StoreAway, Transient."""
+        """Do it. Raises StoreAway, Transient: then the first event waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
