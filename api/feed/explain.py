@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from api.deps import Api, Viewer
+from api.deps import Api, Deps, Viewer
 from api.feed.facts import facts_of
 from api.problems import not_found
 from domain import ids
@@ -32,10 +32,10 @@ class Explained(BaseModel):
 @router.get("/feed/explain")
 async def feed_explain(api: Api, viewer: Viewer, post_id: Annotated[str, Query()]) -> Explained:
     """Why a post is in one's feed, by which way and event, or why it isn't."""
-    post = await api.stores.photos.get(post_id) if ids.is_id(post_id, "ph_") else None
+    post = await _post(api, post_id)
     if post is None or not _may_ask(viewer, post):
         raise not_found("post")
-    facts = await facts_of(api.stores, viewer, post)
+    facts = await facts_of(api.stores, viewer, post, api.breakers)
     answer = explain(facts, under_way=_under_way(facts, api.now_ms()))
     return Explained(
         post_id=post_id,
@@ -45,6 +45,13 @@ async def feed_explain(api: Api, viewer: Viewer, post_id: Annotated[str, Query()
         at=None if answer.at is None else rfc3339(answer.at),
         event_id=answer.event_id,
     )
+
+
+async def _post(deps: Deps, post_id: str) -> Photo | None:
+    """The row, if there is one. Raises StoreAway, Transient."""
+    if not ids.is_id(post_id, "ph_"):
+        return None
+    return await deps.breakers["cassandra"].run(deps.stores.photos.get, post_id)
 
 
 def _may_ask(viewer: str, post: Photo) -> bool:

@@ -4,11 +4,13 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from api.breakers import Breakers
 from domain.entities import Cursor, Edge, FeedEntry, Photo, PhotoStatus
 from domain.feed_explain import Facts, belongs
 from domain.feed_view import Sights, Source, View
 from domain.ports.feeds import FeedPage, Shelf, Timelines
 from domain.ports.graph import Follows
+from domain.settings import Degradation
 
 
 class FactStores(Protocol):
@@ -40,14 +42,20 @@ class _Caches:
     built_at: int
 
 
-async def facts_of(stores: FactStores, viewer_id: str, post: Photo) -> Facts:
-    """As of now, from a few places each. Raises StoreAway, Transient."""
-    edge = await stores.follows.edge(viewer_id, post.user_id)
+async def facts_of(
+    stores: FactStores, viewer_id: str, post: Photo, breakers: Breakers | None = None
+) -> Facts:
+    """As of now, from a few places each. Raises StoreAway, Transient: without one nothing is known.
+
+    No guess is made from the others: what isn't cached looks the same as what can't be read.
+    """
+    breakers = breakers or Breakers(Degradation())
+    edge = await breakers["postgres"].run(stores.follows.edge, viewer_id, post.user_id)
     known = Facts(viewer_id, post, edge, sight=None)
     if post.published_at is None:
         return known
     entry = FeedEntry(post.published_at, post.photo_id, post.user_id)
-    caches = await _caches(stores, viewer_id, entry, edge)
+    caches = await breakers["redis"].run(_caches, stores, viewer_id, entry, edge)
     sights = Sights(caches.view)
     if belongs(viewer_id, post, edge):
         return replace(known, sight=sights.of(entry), built_at=caches.built_at)

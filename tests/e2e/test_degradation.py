@@ -6,13 +6,15 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from api.app import create_app
+from api.breakers import STORE_LIMIT_S
 from domain.secrets import Secrets
 from domain.settings import Limits, Settings
 from stores.connect import Stores
-from tests.api.world import Someone, World
+from tests.api.world import Someone, World, is_problem
 from tests.waiting import until
 
 SWITCH_OVER_S = 15.0
@@ -81,6 +83,13 @@ async def at_once(world: World, who: Someone, want: tuple[list[str], str]) -> No
     await until(is_so, SWITCH_OVER_S)
 
 
+async def why(world: World, who: Someone, post_id: str) -> tuple[httpx.Response, float]:
+    """Whether a post is in the feed, and the seconds the answer took."""
+    began = time.perf_counter()
+    answer = await world.call("GET", f"/feed/explain?post_id={post_id}", who)
+    return answer, time.perf_counter() - began
+
+
 async def breaker(world: World, store: str) -> str:
     ready = await world.call("GET", "/health/ready")
     return str(ready.json()["dependencies"][store]["breaker"])
@@ -117,3 +126,23 @@ async def test_while_cassandra_is_stopped_warm_feeds_are_whole(
         assert await breaker(world, "cassandra") in {"open", "half_open"}
         await at_once(world, bob, (posts, "complete"))
     await at_once(world, new, (posts, "complete"))
+
+
+@pytest.mark.parametrize("store", ["redis", "cassandra"])
+async def test_why_a_post_is_in_a_feed_is_soon_said_to_be_unknown(
+    world: World, settings: Settings, store: str
+) -> None:
+    ann, posts = await author(world)
+    bob = await reader(world, ann)
+    await at_once(world, bob, (posts, "complete"))
+    with stopped(settings, store):
+        for most_s in (STORE_LIMIT_S + QUICK_S,) * 3 + (QUICK_S,) * 3:
+            answer, seconds = await why(world, bob, posts[0])
+            is_problem(answer, 503, "unavailable")
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert seconds < most_s
+
+    async def said() -> bool:
+        return (await why(world, bob, posts[0]))[0].status_code == 200
+
+    await until(said, SWITCH_OVER_S)
