@@ -15,6 +15,7 @@ from datetime import datetime
 import msgspec
 
 from api.feed.page import Page
+from api.wire import PAGE
 from domain.entities import Cursor
 from domain.settings import Degradation
 
@@ -51,17 +52,31 @@ class LastPages:
         self._deleted = _Recently(_DELETED_TOLD_S)
 
     def keep(self, viewer_id: str, page: Page, since: float) -> None:
-        """Keep a complete first page that was begun to be read at `since` (this clock)."""
+        """Keep a complete first page that was begun to be read at `since` (this clock).
+
+        Somebody who glanced at less than a usual page still has the longer one while that lives.
+        """
         changed = self._changed.when(viewer_id)
         if changed is not None and changed >= since:
             return  # it may have been read before the viewer unfollowed somebody
-        self.forget(viewer_id)
+        before = self._pages.pop(viewer_id, None)
+        if before is not None:
+            if len(page.posts) < PAGE and self._is_less(page, since, before):
+                self._pages[viewer_id] = before
+                return
+            self._bytes -= before.size
         size = sum(map(len, page.posts)) + _PER_POST * len(page.posts) + _PER_PAGE
         self._pages[viewer_id] = _Kept(page, since, size)
         self._bytes += size
         while self._bytes > self._most:
             _, oldest = self._pages.popitem(last=False)
             self._bytes -= oldest.size
+
+    def _is_less(self, page: Page, since: float, before: _Kept) -> bool:
+        """Whether the page before shows more of the feed, and may still be shown."""
+        goes_on = page.after is not None
+        longer = len(before.page.posts) > len(page.posts)
+        return goes_on and longer and since - before.at <= self._life_s
 
     def get(self, viewer_id: str, limit: int) -> Page | None:
         """The viewer's page as it may be shown now, at most `limit` posts; None without one."""

@@ -1,5 +1,7 @@
 """Kept pages: whose, how old, how many, and what they never show."""
 
+from dataclasses import replace
+
 from api.feed.last_pages import LastPages
 from api.feed.page import Completeness, Page
 from domain.entities import Counts, Cursor
@@ -59,6 +61,29 @@ async def test_fewer_posts_go_on_where_they_end() -> None:
     assert found is not None
     assert found.posts == whole.posts[:2]
     assert found.after == Cursor(T0 + 5, f"ph_{spell(5)}")
+
+
+async def test_a_short_read_leaves_the_longer_page_while_that_lives() -> None:
+    pages = LastPages(ROOMY, clock := Clock())
+    usual, glance = page_of(*range(20, 0, -1)), page_of(20)
+    pages.keep(ANN, usual, clock.now)
+    clock.now += 30
+    pages.keep(ANN, glance, clock.now)
+    assert pages.get(ANN, 20) == usual
+    clock.now += 31
+    pages.keep(ANN, glance, clock.now)
+    assert pages.get(ANN, 20) == glance, "its minute isn't renewed"
+
+
+async def test_a_usual_page_replaces_any_and_so_does_a_whole_feed() -> None:
+    pages = LastPages(ROOMY, clock := Clock())
+    pages.keep(ANN, page_of(*range(100, 0, -1)), clock.now)
+    usual = page_of(*range(101, 81, -1))
+    pages.keep(ANN, usual, clock.now)
+    assert pages.get(ANN, 100) == usual
+    whole = replace(page_of(3, 2), after=None)
+    pages.keep(ANN, whole, clock.now)
+    assert pages.get(ANN, 20) == whole, "the others are gone"
 
 
 async def test_a_deleted_post_is_not_shown_though_the_page_is_older_or_newer() -> None:
