@@ -16,7 +16,7 @@ from stores import migrate
 from stores.connect import Stores
 from stores.postgres_pool import PostgresPool
 from tests.databases import new_database
-from tests.redis_nodes import redis_cluster
+from tests.redis_nodes import clustered
 
 _LAST = "tests/e2e"
 """Kills servers: whoever held a connection would see it break."""
@@ -44,13 +44,8 @@ async def stores(settings: Settings) -> AsyncIterator[Stores]:
 @pytest.fixture(scope="session")
 async def cluster_stores(settings: Settings) -> AsyncIterator[Stores]:
     """The same adapters over a Redis Cluster of this run's own."""
-    async with redis_cluster() as nodes:
-        clustered = tree.Redis(cluster_nodes=tuple(node.address for node in nodes))
-        opened = Stores(
-            settings.model_copy(update={"redis": clustered}), Secrets.load(settings.run_dir)
-        )
+    async with clustered(settings) as opened:
         yield opened
-        await opened.close()
 
 
 @pytest.fixture(scope="session", params=["stores", "cluster_stores"])

@@ -10,7 +10,10 @@ from functools import partial
 from tempfile import TemporaryDirectory
 
 from domain.errors import StoreAway
+from domain.secrets import Secrets
+from domain.settings import Redis, Settings
 from ops.servers.redis import binary
+from stores.connect import Stores
 from stores.redis_server import RedisServer
 from stores.redis_wire import Reply
 from tests.waiting import until
@@ -102,6 +105,18 @@ async def redis_cluster(count: int = 3) -> AsyncIterator[list[RedisNode]]:
         for node in nodes:
             await until(partial(_whole, node, count))
         yield nodes
+
+
+@asynccontextmanager
+async def clustered(settings: Settings) -> AsyncIterator[Stores]:
+    """The adapters of a running stack, over a cluster of their own instead of its one Redis."""
+    async with redis_cluster() as nodes:
+        redis = Redis(cluster_nodes=tuple(node.address for node in nodes))
+        opened = Stores(
+            settings.model_copy(update={"redis": redis}), Secrets.load(settings.run_dir)
+        )
+        yield opened
+        await opened.close()
 
 
 async def _whole(node: RedisNode, count: int) -> bool:

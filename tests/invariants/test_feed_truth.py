@@ -1,4 +1,7 @@
-"""I1, I2: faults planted into real servers are found by the audit, explained, and mended."""
+"""I1, I2: faults planted into real servers are found by the audit, explained, and mended.
+
+With one Redis, and with a cluster.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
@@ -10,8 +13,7 @@ from domain.entities import FeedEntry
 from domain.feed import member
 from domain.feed_audit import FRESH_MS, Fault, Filtered, Why
 from domain.feed_explain import Reason, explain
-from domain.secrets import Secrets
-from domain.settings import Settings
+from ops import feed_audit
 from ops.feed_audit import Audit, Report, advice
 from ops.feed_rebuild import Rebuild, Rebuilt
 from ops.feed_rebuild_run import Done, RebuildRun
@@ -103,11 +105,18 @@ class Scene:
         assert "{" not in advice(found)
 
 
+@pytest.fixture(autouse=True)
+def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing moves here between two looks."""
+    monkeypatch.setattr(feed_audit, "BETWEEN_LOOKS_S", 0.1)
+
+
 @pytest.fixture
-async def scene(settings: Settings) -> AsyncIterator[Scene]:
+async def scene(any_stores: Stores) -> AsyncIterator[Scene]:
+    settings = any_stores.settings
     with new_database(settings) as dsn:
         await migrate.migrate_postgres(dsn)
-        stores = Own(settings, Secrets.load(settings.run_dir))
+        stores = Own(settings, any_stores.secrets)
         stores.dsn = dsn
         made = Scene(stores, await add_people(stores.users, 4))
         await made.begin()

@@ -1,6 +1,7 @@
 """`photofeed feed` on the whole stack: relay, workers and caches are the real ones."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from domain.entities import Photo
+from domain.entities import FeedEntry, Photo
 from domain.feed import member
 from domain.feed_audit import FRESH_MS
 from domain.feed_digest import Total, digest
@@ -21,6 +22,7 @@ from tests.feed_world import entry_of, posted, published
 from tests.fresh import fresh_id, now_ms
 from tests.ops.cli import assert_one_line, photofeed
 from tests.people import add_people
+from tests.redis_nodes import clustered
 from topics.catalog import POST_PUBLISHED
 
 LIMIT_S = 60.0
@@ -111,6 +113,53 @@ def stopped(settings: Settings, stage: str) -> Iterator[None]:
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+
+
+async def test_faults_on_a_cluster_are_found_explained_and_mended(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost post, a misplaced one and a ghost; everybody else's feed is cold there."""
+    async with clustered(settings) as stores:
+        nodes = stores.settings.redis.cluster_nodes
+        monkeypatch.setenv("PHOTOFEED_REDIS__CLUSTER_NODES", json.dumps(nodes))
+        viewer, author, stranger = await add_people(stores.users, 3)
+        await stores.follows.follow(viewer, author, fresh_id(), now_ms() - 2 * FRESH_MS)
+        since = now_ms() - 2 * FRESH_MS
+        rows = [await posted(stores.photos, author, since + number) for number in range(3)]
+        lost, moved, _ = map(entry_of, rows)
+        ghost = entry_of(await posted(stores.photos, stranger, since))
+        built = rebuilt(viewer)
+        assert built["entries"] == len(rows)
+        await stores.redis_server.call("ZREM", f"feed:{viewer}", member(lost))
+        for planted in (moved._replace(published_at=moved.published_at + 1), ghost):
+            where = f"feed:{viewer}", planted.published_at
+            await stores.redis_server.call("ZADD", *where, member(planted))
+        token = await stores.follow_cache.following_token(viewer)
+        await stores.follow_cache.put_following(viewer, [author, stranger], token)
+        assert audited(since, 1) == {"delivered": 1, "lost": 2, "ghosts": 1, "duplicates": 0}
+        assert [reason(viewer, each) for each in (moved, ghost)] == ["lost", "ghost"]
+        assert rebuilt(viewer)["digest"] == built["digest"]
+        assert audited(since, 0) == {"delivered": 3, "lost": 0, "ghosts": 0, "duplicates": 0}
+
+
+def rebuilt(viewer: str) -> dict[str, Any]:
+    """What the rebuild of one feed came to."""
+    answer = photofeed("feed", "rebuild", "--user", viewer, "--json")
+    assert (answer.code, answer.document["unequal"]) == (0, []), answer.error
+    return answer.document
+
+
+def audited(since: int, code: int) -> dict[str, int]:
+    """What an audit of the posts since then counts."""
+    answer = photofeed("feed", "audit", "--since", rfc3339(since), "--json")
+    assert answer.code == code, answer.error or answer.out
+    return {name: answer.document[name] for name in ("delivered", "lost", "ghosts", "duplicates")}
+
+
+def reason(viewer: str, entry: FeedEntry) -> str:
+    """Why a post is in a feed, or isn't."""
+    answer = photofeed("feed", "explain", entry.post_id, "--user", viewer, "--json")
+    return str(answer.document["reason"])
 
 
 def test_an_audit_of_nothing_is_clean() -> None:
