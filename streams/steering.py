@@ -25,10 +25,7 @@ from streams.runtime.runner import now_ms
 if TYPE_CHECKING:
     from stores.connect import Stores
 
-REPORT_S = 10.0
-STEP_MS = 30_000
-"""As long as a post may take: by then what the last step did has been measured."""
-
+REPORTS_A_STEP = 3
 _OLDEST_S = 3600.0
 """What is older is a replay: it was late before this process had to do with it."""
 
@@ -98,7 +95,10 @@ class Meter:
 
 
 class Steering:
-    """Reports for one writer, and moves the threshold when it is time."""
+    """Reports for one writer, and moves the threshold when it is time.
+
+    A step lasts as long as a post may take: by then what the last one did has been measured.
+    """
 
     def __init__(
         self,
@@ -134,11 +134,11 @@ class Steering:
                 _tell(current or highest, made, loads)
             return made
 
-        return await self._limit.step(now - STEP_MS, now, decide)
+        return await self._limit.step(now - round(self._freshness_s * 1000), now, decide)
 
     async def _keep_reporting(self) -> None:
         while True:
-            await asyncio.sleep(REPORT_S)
+            await asyncio.sleep(self._freshness_s / REPORTS_A_STEP)
             try:
                 await self.round()
             except Transient as error:

@@ -12,11 +12,11 @@ from schemas.events import FanoutChunk
 from stores.memory.postgres import MemoryCelebrities, MemoryPushLimit
 from streams.delivery import LiveThreshold
 from streams.plan_fan_out import PlanFanOut
-from streams.steering import STEP_MS, Meter, Steering
+from streams.steering import Meter, Steering
 from streams.write_feeds import WriteFeeds
 from tests.feed_world import World, photo, published
 
-LOWEST, CEILING = 100, 1_000
+LOWEST, CEILING, FRESH_S = 100, 1_000, 30.0
 
 
 class FlakyLimit(MemoryPushLimit):
@@ -79,9 +79,9 @@ async def write(
         time.passes(takes_s)
 
 
-def steering_of(time: Time, limit: MemoryPushLimit) -> Steering:
+def steering_of(time: Time, limit: MemoryPushLimit, fresh_s: float = FRESH_S) -> Steering:
     ceiling = LiveThreshold(MemoryCelebrities(), CEILING)
-    return Steering(limit, ceiling, LOWEST, 30.0, time.wall)
+    return Steering(limit, ceiling, LOWEST, fresh_s, time.wall)
 
 
 async def test_the_worst_age_since_the_last_reading_counts() -> None:
@@ -146,6 +146,21 @@ async def test_it_waits_until_the_last_step_was_measured() -> None:
     assert await limit.followers() == 700
 
 
+async def test_the_next_step_comes_when_a_post_of_the_last_must_have_arrived() -> None:
+    time, limit = Time(), MemoryPushLimit()
+    steering = steering_of(time, limit, fresh_s=120.0)
+    steering.meter = meter_of(time)
+    for _ in range(4):  # one step, and no second before the two minutes are over
+        await write(steering.meter, time, 60.0)
+        await steering.round()
+        time.passes(39)
+    assert await limit.followers() == 700
+    time.passes(3)
+    await write(steering.meter, time, 60.0)
+    await steering.round()
+    assert await limit.followers() == 490
+
+
 async def test_the_worst_writer_counts_whoever_asks() -> None:
     time, limit = Time(), MemoryPushLimit()
     await limit.report("another", Load(15.0, None), time.ms)
@@ -159,7 +174,7 @@ async def test_idle_writers_let_it_rise_to_the_ceiling_again() -> None:
     await write(steering.meter, time, 15.0)
     for _ in range(12):
         await steering.round()
-        time.passes(STEP_MS / 1000)
+        time.passes(FRESH_S)
     assert await limit.followers() == CEILING
 
 
@@ -178,13 +193,10 @@ async def test_posts_are_decided_by_it_where_it_is_switched_on() -> None:
         assert marks == [switched_on]
 
 
-async def test_a_writer_reports_in_the_background_and_outlives_a_store_that_is_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("streams.steering.REPORT_S", 0.001)
+async def test_a_writer_reports_in_the_background_and_outlives_a_store_that_is_away() -> None:
     time, limit = Time(), FlakyLimit()
     world = await World(Feed(), 1).settle()
-    writer = WriteFeeds(world.follows, world.timelines, steering_of(time, limit))
+    writer = WriteFeeds(world.follows, world.timelines, steering_of(time, limit, fresh_s=0.003))
     await writer.prepare()
     async with asyncio.timeout(30):
         await limit.reported.wait()
