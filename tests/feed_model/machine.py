@@ -93,6 +93,16 @@ class FeedMachine(RuleBasedStateMachine):
         self._do(self.life.follow(*edge, follow=False, heard=heard), prompt=prompt)
         self.next_reader = edge[0]
 
+    @precondition(lambda self: self.life.oracle.follows)
+    @rule(which=number, changes=st.integers(2, 3), heard=st.booleans())
+    def waver(self, which: int, changes: int, heard: bool) -> None:
+        """Unfollow, follow again, perhaps unfollow for good, before any stage hears of it."""
+        edges = sorted(self.life.oracle.follows)
+        edge = edges[which % len(edges)]
+        for change in range(changes):
+            self._do(self.life.follow(*edge, follow=bool(change % 2), heard=heard))
+        self.next_reader = edge[0]
+
     @rule(author=person, laters=laters, prompt=st.booleans())
     def post(self, author: int, laters: list[int], prompt: bool) -> None:
         for later in laters:

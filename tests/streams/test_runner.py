@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.errors import Reason, StoreAway, Transient, Unrecoverable
 from domain.ids import derived
@@ -22,10 +24,12 @@ from topics import catalog as t
 from topics.record import Headers, Record
 
 QUICK = Retries(tries=3, rounds=2, base_s=0.001, cap_s=0.002, round_delay_s=1.0, away_limit_s=0.05)
+PATIENT = QUICK.model_copy(update={"away_limit_s": 30.0})
 NOW = 1_790_000_000_000
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 Body = Callable[[FanoutChunk], Awaitable[Sequence[Emit]]]
+NAMES = st.sampled_from(["traceparent", "own", "failure-source-topic", "failure-rounds"])
 
 
 class Scene:
@@ -153,6 +157,29 @@ async def test_undecodable_bytes_are_kept_byte_for_byte_and_the_handler_not_call
     assert re.fullmatch("[0-9a-f]{16}", told.stack_digest)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    key=st.none() | st.binary(max_size=9),
+    value=st.none() | st.binary(max_size=9) | st.just(t.FANOUT_CHUNK.codec.encode(chunk())),
+    headers=st.lists(st.tuples(NAMES, st.none() | st.binary(max_size=9)), max_size=4),
+    at=st.integers(1, NOW),
+)
+async def test_whatever_cannot_be_handled_ends_in_the_dead_letters_as_it_came(
+    key: bytes | None, value: bytes | None, headers: list[Any], at: int
+) -> None:
+    """Also what has no key, no value, empty headers, or our own names; and after retries."""
+    scene = Scene(failing(Transient("hiccup")), QUICK.model_copy(update={"tries": 1}))
+    await scene.runner.process(Record("fanout.chunk", 5, 1234, key, value, tuple(headers), at))
+    turn = 0
+    while not scene.written("toy.dlq"):
+        await scene.runner.process(scene.again(turn))
+        turn += 1
+    [kept] = scene.written("toy.dlq")
+    assert (kept.key, kept.value, kept.timestamp_ms) == (key, value, at)
+    assert dead_letters.original(kept.topic, kept.headers) == tuple(headers)
+    assert failure(kept).source_offset == 1234
+
+
 async def test_a_producers_own_headers_stay_whatever_their_names() -> None:
     scene = Scene(failing(Transient("hiccup")))
     foreign = (("failure-source-topic", b"theirs"), ("failure-rounds", b"1"), ("own", b""))
@@ -204,7 +231,7 @@ async def test_a_retry_waits_for_its_time_but_never_longer_than_a_round() -> Non
 
 
 async def test_an_absent_server_burns_no_tries() -> None:
-    scene = Scene(failing(StoreAway("redis"), times=8))
+    scene = Scene(failing(StoreAway("redis"), times=8), PATIENT)
     await scene.runner.process(record())
     assert len(scene.calls) == 9
     assert scene.written("toy.retry") == scene.written("toy.dlq") == []
@@ -232,7 +259,7 @@ async def test_the_unforeseen_stops_the_worker_and_writes_nothing() -> None:
 
 
 async def test_an_absent_broker_while_emitting_is_waited_for() -> None:
-    scene = Scene(emitting)
+    scene = Scene(emitting, PATIENT)
     publish, left = scene.log.publish, [2]
 
     async def sometimes(*arguments: Any) -> None:
@@ -244,6 +271,21 @@ async def test_an_absent_broker_while_emitting_is_waited_for() -> None:
     scene.log.publish = sometimes  # type: ignore[assignment,method-assign] # a broker that comes back
     await scene.runner.process(record())
     assert len(scene.written("notification.requested")) == 1
+
+
+async def test_an_absent_broker_while_a_dead_letter_is_written_is_waited_for() -> None:
+    scene = Scene(emitting, PATIENT)
+    publish, left = scene.log.publish_raw, [2]
+
+    async def sometimes(*arguments: Any) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise StoreAway("kafka")
+        await publish(*arguments)
+
+    scene.log.publish_raw = sometimes  # type: ignore[assignment,method-assign] # a broker that comes back
+    await scene.runner.process(record(b"junk"))
+    assert len(scene.written("toy.dlq")) == 1
 
 
 async def test_a_flood_of_dead_letters_stops_the_stage_before_the_next_one_is_written() -> None:
