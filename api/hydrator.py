@@ -193,12 +193,13 @@ def _joined(
     """Those that are there, as JSON; and whether the others are known to be gone."""
     live: list[tuple[FeedEntry, bytes]] = []
     whole = True
-    columns = (shown.posts, shown.people, shown.counts, shown.liked, shown.clicks)
-    for entry, post, person, known, counted, click in zip(entries, *columns, strict=True):
+    columns = (shown.posts, shown.people, shown.counts, shown.liked)
+    clicks = shown.clicks
+    for entry, post, person, known, counted in zip(entries, *columns, strict=True):
         if post and person and known is not None:
             counts, liked = known, counted
-            if click is not None or not known.likes:
-                counts, liked = with_click(known, click, liked=counted)
+            if clicks or not known.likes:
+                counts, liked = with_click(known, clicks.get(entry.post_id), liked=counted)
             live.append((entry, join_post(post, person, counts, liked=liked)))
         elif post != b"" and person != b"":
             whole = False
@@ -208,7 +209,7 @@ def _joined(
 def _nothing(entries: int) -> Shown:
     """What a shelf shows that can't be read."""
     absent: list[None] = [None] * entries
-    return Shown([*absent], [*absent], [*absent], [False] * entries, [*absent], None)
+    return Shown([*absent], [*absent], [*absent], [False] * entries, {}, None)
 
 
 def _absent(ids: Sequence[str], found: Sequence[bytes | None]) -> list[str]:

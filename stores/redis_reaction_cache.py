@@ -1,14 +1,16 @@
 """The hot side of reactions in Redis: `likes:{post_id}` and `counts:{post_id}` (seed section 7).
 
 A set of likers carries the mark `!whole` when it holds all of them; without it, it is cold and
-nothing may be concluded from it. Both keys live for a while after they were made or read. A click
-of the last few seconds is in `clicked:{user_id}:{post_id}`, for that user's eyes alone.
+nothing may be concluded from it. Both keys live for a while after they were made or read. A user's
+clicks of the last few seconds are in the hash `clicked:{user_id}`, for their eyes alone.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from domain.entities import Counts
+from domain.ids import compose, spell
 from domain.settings import Feed
 from stores.redis_client import renews
 from stores.redis_commands import KEY, Script, Template, Word, ask, ask_each, ask_values
@@ -37,9 +39,15 @@ return redis.call('SCARD', KEYS[1]) - 1
 
 
 _NOTE_CLICK = Script("""
--- ARGV: event id and '1' for a like, ttl in seconds. Event ids sort by time: the newest stays.
-local known = redis.call('GET', KEYS[1])
-if not known or known < ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
+-- ARGV: post id, event id and '1' for a like, ttl in seconds, the event id before which all is old.
+-- Event ids sort by time: the newest of a post stays.
+local kept = redis.call('HGETALL', KEYS[1])
+for i = 1, #kept, 2 do
+  if kept[i + 1] < ARGV[4] then redis.call('HDEL', KEYS[1], kept[i]) end
+end
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if not known or known < ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
 """)
 
 CLICK_TTL_S = 10
@@ -55,8 +63,8 @@ class RedisReactionCache:
 
     async def note_click(self, post_id: str, user_id: str, event_id: str, *, liked: bool) -> None:
         """Keep for a few seconds what a viewer clicked; only they see it. The newest event wins."""
-        args = (f"{event_id}{liked:d}", CLICK_TTL_S)
-        await self._redis.run(_NOTE_CLICK, {clicked_key(user_id, post_id): args})
+        args = (post_id, f"{event_id}{liked:d}", CLICK_TTL_S, _long_ago())
+        await self._redis.run(_NOTE_CLICK, {clicked_key(user_id): args})
 
     async def put_like(self, post_id: str, user_id: str, *, liked: bool) -> int | None:
         """Apply to a warm set and give its size; None when the set is cold."""
@@ -99,21 +107,22 @@ class RedisReactionCache:
         sets = [likes_key(post_id) for post_id in post_ids]
         marks = Template(("SMISMEMBER", KEY, viewer_id, WHOLE))
         renewal = Template(("EXPIRE", KEY, self._ttl_s))
-        counts, clicks, found, _ = await self._redis.ask(
+        counts, (clicked,), found, _ = await self._redis.ask(
             ask_values(names),
-            ask_values([clicked_key(viewer_id, post_id) for post_id in post_ids]),
+            ask(CLICKS, [clicked_key(viewer_id)]),
             ask(marks, sets),
             ask(renewal, names + sets if renews() else (), optional=True),
         )
+        clicks = read_clicks(clicked)
         return [
-            (read_counts(value), bool(liked), read_click(click))
+            (read_counts(value), bool(liked), clicks.get(post_id))
             if value and whole
-            else (None, False, read_click(click))
-            for value, (liked, whole), click in zip(counts, found, clicks, strict=True)
+            else (None, False, clicks.get(post_id))
+            for post_id, value, (liked, whole) in zip(post_ids, counts, found, strict=True)
         ]
 
 
-LIKES, COUNTS, CLICKED = "likes:", "counts:", "clicked:"
+LIKES, COUNTS = "likes:", "counts:"
 """How the keys begin."""
 
 
@@ -127,14 +136,27 @@ def counts_key(post_id: str) -> str:
     return f"{COUNTS}{post_id}"
 
 
-def clicked_key(user_id: str, post_id: str) -> str:
-    """Where the click of the last seconds is."""
-    return f"{CLICKED}{user_id}:{post_id}"
+def clicked_key(user_id: str) -> str:
+    """Where a user's clicks of the last seconds are."""
+    return f"clicked:{user_id}"
 
 
-def read_click(value: bytes | None) -> bool | None:
-    """What was clicked last."""
-    return None if value is None else value.endswith(b"1")
+CLICKS = Template(("HGETALL", KEY))
+"""Asks for them."""
+
+
+def read_clicks(reply: Sequence[bytes]) -> dict[str, bool]:
+    """By post: what was clicked in the last seconds, True for a like."""
+    if not reply:
+        return {}
+    since = _long_ago().encode()
+    pairs = zip(reply[::2], reply[1::2], strict=True)
+    return {post.decode(): click.endswith(b"1") for post, click in pairs if click >= since}
+
+
+def _long_ago() -> str:
+    """An event id of CLICK_TTL_S ago."""
+    return spell(compose(time.time_ns() // 1_000_000 - CLICK_TTL_S * 1000, 0, 0))
 
 
 def _spell(counts: Counts) -> str:

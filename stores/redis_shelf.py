@@ -28,31 +28,31 @@ class RedisShelf:
         values = [f"{cache.POSTS}{post_id}" for post_id in ids]
         values += [f"{reactions.COUNTS}{post_id}" for post_id in ids]
         values += [f"{cache.PEOPLE}{author_id}" for author_id in authors]
-        clicks = [f"{reactions.CLICKED}{viewer_id}:{post_id}" for post_id in ids]
         likes = [f"{reactions.LIKES}{post_id}" for post_id in ids]
-        found, marks, (followed,), _ = await self._redis.ask(
-            ask_values(clicks + values),
+        found, marks, (clicked,), (followed,), _ = await self._redis.ask(
+            ask_values(values),
             ask(_liking(viewer_id), likes),
+            ask(reactions.CLICKS, [reactions.clicked_key(viewer_id)]),
             _followed(viewer_id, authors),
             ask(self._renewal, values + likes if renews() else (), optional=True),
         )
         size = len(ids)
         whole_follows, *known = followed
-        people = dict(zip(authors, zip(found[3 * size :], known, strict=True), strict=True))
+        people = dict(zip(authors, zip(found[2 * size :], known, strict=True), strict=True))
         shown = [people[entry.author_id] for entry in entries]
         counts = [
             reactions.read_counts(value) if value and whole else None
-            for value, (_, whole) in zip(found[2 * size : 3 * size], marks, strict=True)
+            for value, (_, whole) in zip(found[size : 2 * size], marks, strict=True)
         ]
         return Shown(
-            posts=found[size : 2 * size],
+            posts=found[:size],
             people=[person for person, _ in shown],
             counts=counts,
             liked=[
                 bool(liked) and count is not None
                 for (liked, _), count in zip(marks, counts, strict=True)
             ],
-            clicks=[value and reactions.read_click(value) for value in found[:size]],
+            clicks=reactions.read_clicks(clicked),
             follows=[bool(follows) for _, follows in shown] if whole_follows else None,
         )
 

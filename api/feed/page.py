@@ -154,6 +154,6 @@ def _only(seen: list[bool], shown: Shown) -> Shown:
         people=list(compress(shown.people, seen)),
         counts=list(compress(shown.counts, seen)),
         liked=list(compress(shown.liked, seen)),
-        clicks=list(compress(shown.clicks, seen)),
+        clicks=shown.clicks,
         follows=None,
     )

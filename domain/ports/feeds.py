@@ -86,15 +86,15 @@ class Shown:
 
     `posts` and `people` are ready bytes: None when absent, b"" for a post that is gone. `counts`
     are None when they or the set of likers are cold; `liked` holds only where they aren't.
-    `clicks` are the viewer's own of the last seconds. `follows` says whether the viewer follows the
-    entry's author; None when the cached follow set is cold.
+    `clicks` are the viewer's own of the last seconds, by post. `follows` says whether the viewer
+    follows the entry's author; None when the cached follow set is cold.
     """
 
     posts: list[bytes | None]
     people: list[bytes | None]
     counts: list[Counts | None]
     liked: list[bool]
-    clicks: list[bool | None]
+    clicks: Mapping[str, bool]
     follows: list[bool] | None
 
 

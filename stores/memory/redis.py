@@ -285,6 +285,10 @@ class MemoryShelf:
             people=await self._posts.get(authors),
             counts=[counts for counts, _, _ in reactions],
             liked=[counts is not None and liked for counts, liked, _ in reactions],
-            clicks=[click for _, _, click in reactions],
+            clicks={
+                post_id: click
+                for post_id, (_, _, click) in zip(ids, reactions, strict=True)
+                if click is not None
+            },
             follows=None if following is None else [author in following for author in authors],
         )

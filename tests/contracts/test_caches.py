@@ -3,6 +3,7 @@
 import pytest
 
 from domain.entities import Counts
+from domain.ids import compose, spell
 from domain.ports.feeds import PostCache
 from domain.ports.graph import FollowCache
 from domain.ports.reactions import ReactionCache
@@ -10,7 +11,7 @@ from domain.settings import Feed
 from stores import redis_client
 from stores.connect import Stores
 from stores.memory.redis import MemoryFollowCache, MemoryPostCache, MemoryReactionCache
-from tests.fresh import fresh_id
+from tests.fresh import fresh_id, now_ms
 
 FEED = Feed()
 
@@ -154,6 +155,18 @@ async def test_a_click_is_the_newest_and_for_its_viewer_alone(
     ]
     assert await reaction_cache.get([warm], other) == [(Counts(1), True, False)]
     assert await reaction_cache.put_like(warm, user, liked=False) == 1
+
+
+async def test_a_click_of_long_ago_is_forgotten_though_its_viewer_goes_on_clicking(
+    any_stores: Stores, user: str, post: str
+) -> None:
+    cache, another = any_stores.reaction_cache, fresh_id("ph_")
+    long_ago = spell(compose(now_ms() - 11_000, 0, 0))
+    await cache.note_click(another, user, fresh_id(), liked=True)
+    await cache.note_click(post, user, long_ago, liked=True)
+    assert await cache.get([post, another], user) == [(None, False, None), (None, False, True)]
+    await cache.note_click(another, user, fresh_id(), liked=False)
+    assert await any_stores.redis_server.call("HLEN", f"clicked:{user}") == 1
 
 
 async def test_likes_on_a_warm_set_are_counted_once(

@@ -50,7 +50,7 @@ def fresh_entries(count: int) -> list[FeedEntry]:
 
 
 async def test_nothing_is_known_of_what_is_cold(caches: Caches, viewer: str) -> None:
-    nothing = Shown([None], [None], [None], [False], [None], None)
+    nothing = Shown([None], [None], [None], [False], {}, None)
     assert await caches.shelf.read(fresh_entries(1), viewer) == nothing
 
 
@@ -61,7 +61,7 @@ async def test_a_page_without_entries_shows_nothing(
     if warm:
         await follow(caches, viewer, [])
     shown = await caches.shelf.read([], viewer)
-    assert shown == Shown([], [], [], [], [], [] if warm else None)
+    assert shown == Shown([], [], [], [], {}, [] if warm else None)
 
 
 async def test_a_warm_page_shows_everything(caches: Caches, viewer: str) -> None:
@@ -80,7 +80,7 @@ async def test_a_warm_page_shows_everything(caches: Caches, viewer: str) -> None
         people=[b"{u}", None, b"{w}"],
         counts=[Counts(1, 2), None, Counts(7)],
         liked=[True, False, False],
-        clicks=[None, True, False],
+        clicks={second.post_id: True, third.post_id: False},
         follows=[False, True, False],
     )
 
