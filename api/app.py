@@ -138,7 +138,7 @@ def _feeds(
     if stores.replica is not None:
         replica = FeedReader(stores.replica, edge, feed, breakers.of_replica())
     direct = Direct(stores, hydrator, breakers, degradation)
-    return Ladder((usual, replica), direct, breakers, degradation)
+    return Ladder((usual, replica), direct, breakers, degradation, stores.follow_cache)
 
 
 @asynccontextmanager

@@ -3,8 +3,6 @@
 A change and its event are one commit; the caches only forget.
 """
 
-from contextlib import suppress
-
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
@@ -15,7 +13,7 @@ from api.problems import SELF_FOLLOW, Problem, not_found
 from api.wire import PAGE, CursorText, Limit, place
 from domain import cursors
 from domain.entities import Edge
-from domain.errors import NotFound, Transient
+from domain.errors import NotFound
 
 router = APIRouter(tags=["follows"])
 
@@ -89,9 +87,7 @@ async def _change(
         )
     except NotFound:
         raise not_found("user") from None
-    with suppress(Transient):  # else the cached set lives on for its short TTL
-        await deps.stores.follow_cache.forget_following(viewer)
-    deps.feeds.last.follows_changed(viewer)
+    await deps.feeds.follows_changed(viewer, follow=follow)
     followers, _ = await follow_counts(deps, user_id)
     return Following(user_id=user_id, following=edge.following, follower_count=followers)
 

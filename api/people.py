@@ -96,7 +96,8 @@ async def follow_counts(deps: Deps, user_id: str) -> tuple[int, int]:
     Counting those would cost, and nobody sees one more.
     """
     with suppress(Transient):
-        cached = await deps.stores.follow_cache.follower_count(user_id)
+        ask = deps.breakers["redis"].run
+        cached = await ask(deps.stores.follow_cache.follower_count, user_id)
         if cached is not None and cached > _COUNTED_EXACTLY:
             return cached, len(await deps.stores.follows.following(user_id))
     return await deps.stores.follows.counts(user_id)

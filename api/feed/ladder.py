@@ -20,11 +20,13 @@ from anyio import CapacityLimiter, WouldBlock
 from api import metrics
 from api.breakers import Breakers, State
 from api.feed.direct import NOTHING, Direct
+from api.feed.follow_changes import FollowChanges
 from api.feed.last_pages import LastPages
 from api.feed.page import Completeness, Page
 from api.feed.reader import FeedReader
 from api.problems import UNAVAILABLE, Problem
 from domain.entities import Cursor
+from domain.ports.graph import FollowCache
 from domain.settings import Degradation
 
 _COME_BACK_S = 3  # at the latest; not all at once
@@ -56,11 +58,13 @@ class Ladder:
         direct: Direct,
         breakers: Breakers,
         settings: Degradation,
+        follow_cache: FollowCache,
     ) -> None:
         self._usual, self._replica = readers
         self._direct = direct
         self._breakers = breakers
         self._room = CapacityLimiter(settings.reads_in_flight)
+        self._changes = FollowChanges(follow_cache, breakers["redis"])
         self.last = LastPages(settings)
 
     async def home(self, viewer_id: str, before: Cursor | None, limit: int) -> Page:
@@ -95,6 +99,15 @@ class Ladder:
         finally:
             self._room.release_on_behalf_of(mine)
 
+    async def follows_changed(self, viewer_id: str, *, follow: bool) -> None:
+        """Believe nothing from before the viewer followed or unfollowed somebody, just now.
+
+        Waits half a second at most.
+        """
+        if not follow:
+            self.last.unfollowed(viewer_id)
+        await self._changes.forget(viewer_id)
+
     async def close(self) -> None:
         """Give up the builds that still run."""
         await self._usual.close()
@@ -102,6 +115,8 @@ class Ladder:
             await self._replica.close()
 
     async def _home(self, viewer_id: str, before: Cursor | None, limit: int) -> tuple[Page, Source]:
+        if viewer_id in self._changes.unforgotten and not await self._changes.settle(viewer_id):
+            return await self._below(NOTHING, viewer_id, before, limit)
         began = time.monotonic()
         page = await self._usual.home(viewer_id, before, limit)
         if page.completeness is not Completeness.DEGRADED:
@@ -113,8 +128,13 @@ class Ladder:
     async def _below(
         self, page: Page, viewer_id: str, before: Cursor | None, limit: int
     ) -> tuple[Page, Source]:
-        """The best of the lower steps; a poor page of the usual read is better than none."""
-        if not (page.posts or self._replica is None or self.last.may_be_outdated(viewer_id)):
+        """The best of the lower steps; a poor page of the usual read is better than none.
+
+        Not for somebody who unfollowed lately: the graph may be what couldn't be asked.
+        """
+        if self.last.may_be_outdated(viewer_id):
+            page = NOTHING
+        elif self._replica is not None and not page.posts:
             copy = self.last.without_deleted(await self._replica.home(viewer_id, before, limit))
             if copy.posts or copy.completeness is Completeness.COMPLETE:
                 return replace(copy, completeness=Completeness.DEGRADED), Source.REPLICA

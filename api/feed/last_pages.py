@@ -1,8 +1,8 @@
 """Each viewer's last good first page, kept in the process for when the stores are away.
 
 Nothing is copied: the posts' bytes of an answer are held a minute longer. The oldest go first when
-there are too many. A kept page never shows what its viewer has unfollowed since (a change of whom
-they follow forgets the page) nor a deleted post, as far as this process was told; what other
+there are too many. A kept page never shows what its viewer has unfollowed since (unfollowing
+forgets the page) nor a deleted post, as far as this process was told; what other
 processes changed it may show until its minute is over.
 """
 
@@ -14,6 +14,7 @@ from datetime import datetime
 
 import msgspec
 
+from api.feed.follow_changes import FOLLOWS_TOLD_S, Recently
 from api.feed.page import Page
 from api.wire import PAGE
 from domain.entities import Cursor
@@ -21,7 +22,6 @@ from domain.settings import Degradation
 
 _PER_POST = 64  # bytes beside a post's own: its object, its place in the list
 _PER_PAGE = 400
-_FOLLOWS_TOLD_S = 600.0  # longer than a cached follow set lives
 _DELETED_TOLD_S = 3600.0  # about as long as a post's ready bytes do
 
 
@@ -48,16 +48,16 @@ class LastPages:
         self._clock = clock
         self._pages: OrderedDict[str, _Kept] = OrderedDict()
         self._bytes = 0
-        self._changed = _Recently(_FOLLOWS_TOLD_S)
-        self._deleted = _Recently(_DELETED_TOLD_S)
+        self._unfollowed = Recently(FOLLOWS_TOLD_S)
+        self._deleted = Recently(_DELETED_TOLD_S)
 
     def keep(self, viewer_id: str, page: Page, since: float) -> None:
         """Keep a complete first page that was begun to be read at `since` (this clock).
 
         Somebody who glanced at less than a usual page still has the longer one while that lives.
         """
-        changed = self._changed.when(viewer_id)
-        if changed is not None and changed >= since:
+        at = self._unfollowed.when(viewer_id)
+        if at is not None and at >= since:
             return  # it may have been read before the viewer unfollowed somebody
         before = self._pages.pop(viewer_id, None)
         if before is not None:
@@ -96,12 +96,12 @@ class LastPages:
 
     def may_be_outdated(self, viewer_id: str) -> bool:
         """Whether a copy of the cache may still have whom the viewer unfollowed."""
-        changed = self._changed.when(viewer_id)
-        return changed is not None and self._clock() - changed <= _FOLLOWS_TOLD_S
+        at = self._unfollowed.when(viewer_id)
+        return at is not None and self._clock() - at <= FOLLOWS_TOLD_S
 
-    def follows_changed(self, viewer_id: str) -> None:
+    def unfollowed(self, viewer_id: str) -> None:
         """Forget the page, and one that is being read now."""
-        self._changed.note(viewer_id, self._clock())
+        self._unfollowed.note(viewer_id, self._clock())
         self.forget(viewer_id)
 
     def post_deleted(self, post_id: str) -> None:
@@ -112,25 +112,6 @@ class LastPages:
         """Drop a page."""
         if dropped := self._pages.pop(viewer_id, None):
             self._bytes -= dropped.size
-
-
-class _Recently:
-    """When something happened to an id, as long as that matters."""
-
-    def __init__(self, life_s: float) -> None:
-        self._life_s = life_s
-        self._when: OrderedDict[str, float] = OrderedDict()
-
-    def note(self, key: str, now: float) -> None:
-        """It happened now."""
-        self._when[key] = now
-        self._when.move_to_end(key)
-        while self._when[next(iter(self._when))] < now - self._life_s:
-            self._when.popitem(last=False)
-
-    def when(self, key: str) -> float | None:
-        """The last time, if it was lately."""
-        return self._when.get(key)
 
 
 def _seen(post: bytes) -> _Seen:

@@ -114,6 +114,29 @@ async def test_while_redis_is_stopped_feeds_are_read(world: World, settings: Set
     assert await breaker(world, "redis") == "closed"
 
 
+async def test_who_was_unfollowed_while_redis_was_stopped_is_not_shown_when_it_is_back(
+    world: World, settings: Settings
+) -> None:
+    """Though the cached follow set is still there, and the stage that drops it is late."""
+    ann, posts = await author(world)
+    eve, others = await author(world)
+    bob = await reader(world, ann)
+    assert (await world.call("POST", f"/follow/{eve.user_id}", bob)).status_code == 200
+    await at_once(world, bob, (others + posts, "complete"))
+    with stopped(settings, "worker-refill_feeds-0"):
+        with stopped(settings, "redis"):
+            await at_once(world, bob, (others + posts, "degraded"))
+            began = time.perf_counter()
+            gone = await world.call("DELETE", f"/follow/{ann.user_id}", bob)
+            assert gone.status_code == 200, gone.text
+            assert time.perf_counter() - began < QUICK_S
+        shown, completeness = [""], ""
+        while completeness != "complete":
+            shown, completeness = await feed(world, bob)
+            assert not set(shown) & set(posts), completeness
+        assert shown == others
+
+
 async def test_while_cassandra_is_stopped_warm_feeds_are_whole(
     world: World, settings: Settings
 ) -> None:

@@ -190,7 +190,7 @@ def _process(
         FeedReader(copies, EDGE, FEED, breakers.of_replica()),
     )
     direct = Direct(stores, Hydrator(stores, EDGE, breakers), breakers, settings)
-    ladder = Ladder(readers, direct, breakers, settings)
+    ladder = Ladder(readers, direct, breakers, settings, stores.follow_cache)
     return Process(life, *nodes, durable, builds, breakers, ladder)
 
 

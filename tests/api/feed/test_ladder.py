@@ -11,7 +11,7 @@ import pytest
 from api import breakers as api_breakers
 from api import metrics
 from api.breakers import Breakers, State
-from api.feed import reader
+from api.feed import follow_changes, reader
 from api.feed.direct import DIRECT_POSTS, Direct
 from api.feed.ladder import Ladder, Source
 from api.feed.page import Completeness, Page
@@ -51,7 +51,7 @@ class Scene:
             copies = self.stores(redis="replica")
             copy = FeedReader(copies, EDGE, FEED, self.breakers.of_replica())
         direct = Direct(stores, Hydrator(stores, EDGE, self.breakers), self.breakers, settings)
-        self.ladder = Ladder((reader, copy), direct, self.breakers, settings)
+        self.ladder = Ladder((reader, copy), direct, self.breakers, settings, stores.follow_cache)
 
     def stores(self, **instead: str) -> FeedStores:
         """The twins, each on its server."""
@@ -100,6 +100,7 @@ async def scene(settings: Degradation = QUICK, *, replica: bool = False) -> Scen
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_breakers, "STORE_LIMIT_S", 0.05)
     monkeypatch.setattr(api_breakers, "PROBE_LIMIT_S", 0.03)
+    monkeypatch.setattr(follow_changes, "_FORGET_LIMIT_S", 0.03)
 
 
 @pytest.fixture
@@ -163,10 +164,49 @@ async def test_the_replica_does_not_show_what_was_unfollowed_or_deleted_since() 
     assert post_ids(await at.read()) == first[1:]
     people = at.life.world.people
     await at.life.world.follows.unfollow(at.viewer, people[FIRST], "e", 1)
-    at.ladder.last.follows_changed(at.viewer)
+    await at.ladder.follows_changed(at.viewer, follow=False)
     left = await at.read()
     assert post_ids(left) == (await at.want())[:DIRECT_POSTS]
     assert left.completeness is Completeness.DEGRADED
+
+
+@pytest.mark.parametrize("mood", GONE)
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_follow_set_that_outlived_an_unfollowing_is_not_believed(
+    mood: Mood, known: bool
+) -> None:
+    """Redis comes back as it was; nothing but this process has told it."""
+    at = await scene()
+    await at.read()
+    first = at.life.world.people[FIRST]
+    at.all(mood, "redis")
+    if known:
+        await at.given_up("redis")
+    await at.life.world.follows.unfollow(at.viewer, first, "e", 1)
+    await at.ladder.follows_changed(at.viewer, follow=False)
+    assert first in (await at.life.world.follow_cache.following(at.viewer) or ())
+    at.all("well", "redis")
+    want = await at.want()
+    async with asyncio.timeout(5):
+        while (page := await at.read()).completeness is not Completeness.COMPLETE:
+            assert set(post_ids(page)) <= set(want)
+            await asyncio.sleep(0.005)
+    assert post_ids(page) == want[:10]
+    assert first not in (await at.life.world.follow_cache.following(at.viewer) or ())
+
+
+async def test_an_unfollowing_that_redis_heard_of_costs_no_read_a_thing() -> None:
+    at = await scene()
+    await at.read()
+    await at.ladder.follows_changed(at.viewer, follow=False)
+    await at.read()
+    at.servers["redis"].forget_counts()
+    await at.read()
+    warm = at.servers["redis"].calls
+    at.servers["redis"].forget_counts()
+    await at.read()
+    assert at.servers["redis"].calls == warm
+    assert at.viewer not in at.ladder._changes.unforgotten  # noqa: SLF001 - what it remembers
 
 
 @pytest.mark.parametrize("mood", GONE)
@@ -282,7 +322,7 @@ async def test_a_kept_page_does_not_show_who_was_unfollowed_here_nor_what_was_de
     at.all("refuses", "redis", "cassandra")
     at.ladder.last.post_deleted(post_ids(before)[0])
     assert post_ids(await at.read()) == post_ids(before)[1:]
-    at.ladder.last.follows_changed(at.viewer)
+    await at.ladder.follows_changed(at.viewer, follow=False)
     assert (await at.read()).posts == []
 
 
@@ -378,9 +418,10 @@ async def something_happens(at: Scene, chance: random.Random, number: int) -> No
         case 6:
             change = chance.choice((world.follows.follow, world.follows.unfollow))
             await change(at.viewer, world.people[SECOND], "e", 0)
-            await world.follow_cache.forget_following(at.viewer)
-            at.ladder.last.follows_changed(at.viewer)
-            await world.timelines.drop(at.viewer)  # refill_feeds would put it right
+            follow = change == world.follows.follow
+            await at.ladder.follows_changed(at.viewer, follow=follow)
+            if follow:
+                await world.timelines.drop(at.viewer)  # refill_feeds would put it right
 
 
 async def delete(at: Scene, post_id: str) -> None:

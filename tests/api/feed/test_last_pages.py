@@ -97,15 +97,15 @@ async def test_a_deleted_post_is_not_shown_though_the_page_is_older_or_newer() -
     assert pages.get(ANN, 20) == found
 
 
-async def test_a_change_of_whom_one_follows_forgets_the_page_and_one_under_way() -> None:
+async def test_unfollowing_forgets_the_page_and_one_under_way() -> None:
     pages = LastPages(ROOMY, clock := Clock())
     began = clock.now
     pages.keep(ANN, page_of(1), began)
     clock.now += 1
-    pages.follows_changed(ANN)
+    pages.unfollowed(ANN)
     assert pages.get(ANN, 20) is None
     pages.keep(ANN, page_of(1), began)
-    assert pages.get(ANN, 20) is None, "it was read before the change"
+    assert pages.get(ANN, 20) is None, "it was read before"
     clock.now += 1
     pages.keep(ANN, page_of(1), clock.now)
     assert pages.get(ANN, 20)
