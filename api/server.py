@@ -13,6 +13,8 @@ from domain import settings as tree
 from domain.settings import Settings
 
 _GRACE_S = 10
+_UNREAD_LIMIT_S = 20.0
+"""Somebody who takes nothing of an answer for so long is cut off, whatever was to be sent."""
 
 
 class _Server(uvicorn.Server):
@@ -21,6 +23,17 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, as the library does it; the kernel then watches who doesn't read.
+
+        Else a connection whose answer was given up stays until its client goes, as the library
+        waits for the rest to be sent. Connections have the option from their listener.
+        """
+        await super().startup(sockets)
+        limit = socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(_UNREAD_LIMIT_S * 1000)
+        for listener in [each for server in self.servers for each in server.sockets]:
+            listener.setsockopt(*limit)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, as the library does it, once answers that never end have been ended."""

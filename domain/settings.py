@@ -140,6 +140,7 @@ class Streams(_Frozen):
     poll_s: float = Field(3.0, gt=0, description="between two looks at a feed; ± a quarter")
     heartbeat_s: float = Field(15.0, gt=0, description="of silence; then a comment is sent")
     most_per_user: int = Field(5, ge=1)
+    most_per_ip: int = Field(100, ge=1)
     most: int = Field(1000, ge=1, description="of one API process")
 
 

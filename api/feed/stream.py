@@ -27,7 +27,7 @@ PATH = "/feed/stream"
 _LIST = "feed:stream"
 _PLACE = (int, str)
 _LATE_MS = 60_000  # a post may arrive behind newer ones; so much later it is no news
-_SEND_LIMIT_S = 10.0
+_SEND_LIMIT_S = 30.0  # longer than the server lets anybody read nothing: this is for who trickles
 _RETRY_MS = 3000
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -51,12 +51,13 @@ class StreamDeps(Protocol):
 
 
 class FeedStreams:
-    """The streams of one process: so many altogether, so many a user, ended together."""
+    """The streams of one process: few a user, an address and altogether; ended together."""
 
     def __init__(self, reader: FeedReader, settings: Streams) -> None:
         self._reader = reader
         self._settings = settings
-        self._open: Counter[str] = Counter()
+        self._open: Counter[str] = Counter()  # by user and by address
+        self._all = 0
         self._ending = asyncio.Event()
 
     def end(self) -> None:
@@ -64,23 +65,23 @@ class FeedStreams:
         self._ending.set()
 
     @contextmanager
-    def place(self, viewer_id: str) -> Iterator[None]:
-        """Room for one more. Raises Problem: 429 too many of one user, 503 of all."""
-        pause = {"Retry-After": str(_RETRY_MS // 1000)}
-        if self._ending.is_set() or self._open.total() >= self._settings.most:
+    def place(self, viewer_id: str, ip: str) -> Iterator[None]:
+        """Room for one more. Raises Problem: 429 too many of one user or address, 503 of all."""
+        settings, pause = self._settings, {"Retry-After": str(_RETRY_MS // 1000)}
+        if self._ending.is_set() or self._all >= settings.most:
             raise Problem(UNAVAILABLE, "too many streams are open", headers=pause)
-        if self._open[viewer_id] >= self._settings.most_per_user:
-            most = self._settings.most_per_user
-            raise Problem(RATE_LIMITED, f"at most {most} streams at once", headers=pause)
-        self._open[viewer_id] += 1
+        for who, most in ((viewer_id, settings.most_per_user), (ip, settings.most_per_ip)):
+            if self._open[who] >= most:
+                raise Problem(RATE_LIMITED, f"at most {most} streams at once", headers=pause)
+        self._all += 1
+        self._open.update((viewer_id, ip))
         metrics.FEED_STREAMS.inc()
         try:
             yield
         finally:
             metrics.FEED_STREAMS.dec()
-            self._open[viewer_id] -= 1
-            if not self._open[viewer_id]:
-                del self._open[viewer_id]
+            self._all -= 1
+            self._open -= Counter((viewer_id, ip))  # what is none any more is dropped
 
     async def events(
         self, viewer_id: str, since: Cursor | None, gone: "asyncio.Task[None]"
@@ -142,7 +143,7 @@ class FeedStream:
         """Tell of new posts until the client goes, its token ends or the process does."""
         sent: dict[bytes, bytes] = scope["state"]["sent"]
         viewer_id, since = self._deps.viewer(scope["state"]), _since(sent)
-        with self._deps.streams.place(viewer_id):
+        with self._deps.streams.place(viewer_id, scope["state"]["ip"]):
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             gone = asyncio.create_task(_disconnected(receive))
             try:
@@ -150,7 +151,7 @@ class FeedStream:
                     await self._tell(viewer_id, since, gone, sent, send)
                 await _send(send, b"", more=False)
             except TimeoutError:
-                pass  # who doesn't read is gone, too
+                pass  # who hardly reads is gone, too
             finally:
                 gone.cancel()
 

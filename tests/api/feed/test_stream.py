@@ -24,7 +24,7 @@ from tests.feed_world import Life, World, photo
 from tests.waiting import until
 
 FEED = Feed(cap=20, trim_slack=3)
-QUICK = Streams(poll_s=0.02, heartbeat_s=0.1, most_per_user=2, most=3)
+QUICK = Streams(poll_s=0.02, heartbeat_s=0.1, most_per_user=2, most_per_ip=3, most=4)
 VIEWER, AUTHOR, STAR, OTHER = range(4)
 LIMIT_S = 20.0
 GRACE_S = 8.0  # less than the server waits for answers that don't end
@@ -50,7 +50,9 @@ class Deps:
 class Client:
     """One stream, read as it comes."""
 
-    def __init__(self, app: ASGIApp, authorization: str, last_id: str | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, authorization: str, last_id: str | None = None, ip: str = "::1"
+    ) -> None:
         headers = [(b"authorization", authorization.encode())]
         if last_id is not None:
             headers.append((b"last-event-id", last_id.encode()))
@@ -60,6 +62,8 @@ class Client:
             "path": "/feed/stream",
             "query_string": b"",
             "headers": headers,
+            "client": (ip, 40_000),
+            "state": {"ip": ip},
         }
         self.text = b""
         self.status = 0
@@ -109,9 +113,9 @@ class Client:
         return self.events()
 
 
-def opened(deps: Deps, viewer: str, last_id: str | None = None) -> Client:
+def opened(deps: Deps, viewer: str, last_id: str | None = None, ip: str = "::1") -> Client:
     """A stream of the route alone."""
-    return Client(Envelope(FeedStream(deps), unlimited=("/feed/stream",)), viewer, last_id)
+    return Client(Envelope(FeedStream(deps), unlimited=("/feed/stream",)), viewer, last_id, ip)
 
 
 async def scene(posts: int = 5) -> tuple[Life, str, Deps]:
@@ -203,24 +207,31 @@ async def test_a_foreign_id_is_refused(last_id: str) -> None:
     assert client.status == 422
 
 
-async def test_streams_are_few_for_each_and_for_all() -> None:
+async def test_streams_are_few_for_each_user_each_address_and_for_all() -> None:
     life, viewer, deps = await scene()
+    people = life.world.people
     mine = [opened(deps, viewer) for _ in range(2)]
     for client in mine:
         await looked(client)
-    third = opened(deps, viewer)
+    third = opened(deps, viewer, ip="::2")
     await third.ended()
     assert (third.status, third.headers[b"retry-after"]) == (429, b"3")
-    other = opened(deps, life.world.people[OTHER])
+    other = opened(deps, people[OTHER])
     await looked(other)
-    fourth = opened(deps, life.world.people[AUTHOR])
-    await fourth.ended()
-    assert fourth.status == 503
+    neighbour = opened(deps, people[AUTHOR])
+    await neighbour.ended()
+    assert neighbour.status == 429
+    elsewhere = opened(deps, people[AUTHOR], ip="::2")
+    await looked(elsewhere)
+    fifth = opened(deps, people[STAR], ip="::3")
+    await fifth.ended()
+    assert fifth.status == 503
     await mine[0].leave()
     free = opened(deps, viewer)
     await looked(free)
-    for client in (mine[1], other, free):
+    for client in (mine[1], other, elsewhere, free):
         await client.leave()
+    assert not deps.streams._open  # noqa: SLF001 - nothing is kept of who has left
 
 
 async def test_a_stream_ends_with_its_token() -> None:
