@@ -9,7 +9,8 @@ Posts and feed loads stand to one another as in the seed's estimate: 200 loads a
 What a write and a pull cost is what bench/fan_out.py and bench/feed_read.py measured last. The
 writers are a queue: work comes with the posts and goes at their rate. The rate of posts swings with
 the time of day, and in the evening the writers lose a quarter of their speed for half an hour. The
-controller is the real one (`domain.threshold`), asked every 30 s with what the queue shows.
+controller is the real one (`domain.threshold`), asked every 10 s with what the queue shows, and not
+within 30 s of a move.
 """
 
 import json
@@ -22,12 +23,12 @@ from numpy.typing import NDArray
 
 from bench.tools.plot import line_chart
 from bench.tools.report import RESULTS, Figure, publish
-from domain.threshold import Bounds, Load, move
+from domain.threshold import Bounds, Load, Why, move
 
 USERS, MEAN_FOLLOWERS, EXPONENT, MOST = 41.7e6, 35.0, 2.276, 4e6
 POSTS_PER_S, LOADS_A_POST = 2_400.0, 200.0
 WRITES_PER_S, WRITERS = 120_000.0, 2
-FRESHNESS_S, LOWEST, STEP_S = 30.0, 1_000, 30
+FRESHNESS_S, LOWEST, STEP_S, LOOK_S = 30.0, 1_000, 30, 10
 FIXED = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 4_000_000)
 _DAY_S, _SLOW_FROM_S, _SLOW_S, _SLOW_SHARE, _SWING = 86_400, 20 * 3600, 1800, 0.75, 0.4
 _SEED = 7
@@ -123,13 +124,14 @@ def steered(traffic: Traffic) -> tuple[Floats, Floats]:
     """The threshold at each second, and the lag, with the controller at work."""
     bounds = Bounds(LOWEST, round(MOST), FRESHNESS_S)
     ends = np.searchsorted(traffic.seconds, np.arange(len(traffic.small)), "right")
-    threshold, waiting, begin = round(MOST), 0.0, 0
+    threshold, moved_at, waiting, begin = round(MOST), 0, 0.0, 0
     path, lags = np.empty(len(ends)), np.empty(len(ends))
     for second, end in enumerate(ends):
-        if second % STEP_S == 0 and second:
+        if second % LOOK_S == 0 and second >= moved_at + STEP_S:
             speed = float(traffic.speed[second])
-            measured = Load(float(lags[second - STEP_S : second].max()), WRITERS / speed)
-            threshold = move(threshold, [measured] * WRITERS, bounds).followers
+            measured = Load(float(lags[second - LOOK_S : second].max()), WRITERS / speed)
+            made = move(threshold, [measured] * WRITERS, bounds)
+            threshold, moved_at = made.followers, second if made.why is not Why.STEADY else moved_at
         posts = traffic.followers[begin:end]
         begin = end
         waiting += float(traffic.small[second]) + float(posts[posts < threshold].sum())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from domain.threshold import Load, Move
+from domain.threshold import Load, Move, Why
 from stores.postgres_pool import PostgresPool
 
 
@@ -27,15 +27,15 @@ class PostgresPushLimit:
         now: int,
         decide: Callable[[int | None, Sequence[Load]], Move],
     ) -> Move | None:
-        """Move the threshold, unless it was looked at since; the others wait for the row."""
+        """Move the threshold, unless it was moved since; the others wait for the row."""
         async with self._pool.transaction() as connection:
             await connection.execute(
                 "INSERT INTO push_limit (followers, stepped_at) VALUES (0, 0)"
                 " ON CONFLICT DO NOTHING"
             )
             cursor = await connection.execute(
-                "UPDATE push_limit SET stepped_at = %s WHERE stepped_at <= %s RETURNING followers",
-                (now, since),
+                "SELECT followers, stepped_at FROM push_limit WHERE stepped_at <= %s FOR UPDATE",
+                (since,),
             )
             row = await cursor.fetchone()
             if row is None:
@@ -46,7 +46,10 @@ class PostgresPushLimit:
             )
             loads = [Load(lag_s, write_s) for lag_s, write_s in await cursor.fetchall()]
             move = decide(row[0] or None, loads)
-            await connection.execute("UPDATE push_limit SET followers = %s", (move.followers,))
+            await connection.execute(
+                "UPDATE push_limit SET followers = %s, stepped_at = %s",
+                (move.followers, row[1] if move.why is Why.STEADY else now),
+            )
             return move
 
     async def followers(self) -> int | None:

@@ -79,11 +79,14 @@ class Celebrities(Protocol):
     async def clear(self, user_id: str) -> bool:
         """Take the flag away; False when it wasn't set."""
 
-    async def start_pulling(self, user_id: str, post_id: str) -> str:
-        """Readers pull this author from `post_id` on, for good; the post it began with.
+    async def start_pulling(self, user_id: str, post_id: str) -> bool:
+        """Readers pull this author from now on, for good; whether this post tells the followers.
 
-        The first call counts: the post it names is the one whose fan-out tells the followers.
+        Every post does until one has (`pulling_told`), and that one does again when it is repeated.
         """
+
+    async def pulling_told(self, user_id: str, post_id: str) -> None:
+        """The followers are told by this post and no other; the first call counts."""
 
     async def pulled_among(self, user_ids: Sequence[str]) -> list[str]:
         """Those of them whose posts are to be pulled, sorted."""
@@ -106,7 +109,7 @@ class PushLimit(Protocol):
     ) -> Move | None:
         """Move the threshold by `decide`, of where it is (None: nowhere yet) and the newest loads.
 
-        One step however many ask: None when somebody has looked after `since` (Unix ms). Loads
+        One step however many ask: None when somebody has moved it after `since` (Unix ms). Loads
         that weren't reported after it are forgotten: their writer is gone.
         """
 

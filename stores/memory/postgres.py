@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from domain.entities import User
 from domain.errors import Transient
-from domain.threshold import Load, Move
+from domain.threshold import Load, Move, Why
 
 _MACHINES = 1024
 _CLAIM_S = 30.0
@@ -77,7 +77,7 @@ class MemoryCelebrities:
     def __init__(self) -> None:
         self._flags: dict[str, tuple[int, int]] = {}
         self._threshold: int | None = None
-        self._pulled: dict[str, str] = {}
+        self._pulled: dict[str, str] = {}  # the post that told of it, "" before
 
     async def flag(self, user_id: str, followers: int, now: int) -> None:
         """Mark as a celebrity; once set, later calls change nothing until cleared."""
@@ -95,9 +95,13 @@ class MemoryCelebrities:
         """Take the flag away; False when it wasn't set."""
         return self._flags.pop(user_id, None) is not None
 
-    async def start_pulling(self, user_id: str, post_id: str) -> str:
-        """The first call counts; the post it began with."""
-        return self._pulled.setdefault(user_id, post_id)
+    async def start_pulling(self, user_id: str, post_id: str) -> bool:
+        """Readers pull this author from now on; whether this post tells the followers."""
+        return self._pulled.setdefault(user_id, "") in {"", post_id}
+
+    async def pulling_told(self, user_id: str, post_id: str) -> None:
+        """The followers are told by this post; the first call counts."""
+        self._pulled[user_id] = self._pulled[user_id] or post_id
 
     async def pulled_among(self, user_ids: Sequence[str]) -> list[str]:
         """Those of them whose posts are to be pulled, sorted."""
@@ -127,13 +131,14 @@ class MemoryPushLimit:
     async def step(
         self, since: int, now: int, decide: Callable[[int | None, Sequence[Load]], Move]
     ) -> Move | None:
-        """Move the threshold, unless it was looked at since."""
+        """Move the threshold, unless it was moved since."""
         if self._stepped_at > since:
             return None
-        self._stepped_at = now
         self._loads = {name: kept for name, kept in self._loads.items() if kept[0] > since}
         move = decide(self._followers, [self._loads[name][1] for name in sorted(self._loads)])
         self._followers = move.followers
+        if move.why is not Why.STEADY:
+            self._stepped_at = now
         return move
 
     async def followers(self) -> int | None:

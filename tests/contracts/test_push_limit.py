@@ -58,6 +58,19 @@ async def test_of_many_that_ask_one_steps(limit: PushLimit) -> None:
     assert await limit.step(2_000, 3_000, decide) == Move(2, Why.ROOM)
 
 
+async def test_who_looks_and_moves_nothing_holds_up_nobody(limit: PushLimit) -> None:
+    """Posts that come late just after a look aren't late for a whole step more."""
+
+    def stay(current: int | None, _loads: Sequence[Load]) -> Move:
+        return Move(current or 9, Why.STEADY)
+
+    for now in (2_000, 2_001):
+        assert await limit.step(1_000, now, stay) == Move(9, Why.STEADY)
+    assert await limit.followers() == 9
+    assert await limit.step(1_000, 2_002, Decider()) == Move(10, Why.ROOM)
+    assert await limit.step(2_001, 2_003, stay) is None
+
+
 async def test_a_decision_that_fails_moves_nothing(limit: PushLimit) -> None:
     def fail(_current: int | None, _loads: Sequence[Load]) -> Move:
         raise ZeroDivisionError
