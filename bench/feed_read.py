@@ -2,9 +2,9 @@
 
 `python bench/feed_read.py [rounds]`: the API as it is deployed (one process of `python -m api`)
 over the real PostgreSQL, Cassandra and Valkey, beside two handlers of `bench/peers/readers.py`
-under the same uvicorn: a bare ASGI function that answers with one MGET of twenty ready posts, and
-FastAPI with twenty HGETALLs. Readers are of three kinds: 10 follows, 5,000 follows (with the same
-posts), and 10 follows with 50 celebrities whose posts are pulled.
+under uvicorn: a bare ASGI function that answers with one MGET of twenty ready posts, and FastAPI
+with twenty HGETALLs; the bare one under our own server too. Readers are of three kinds: 10 follows,
+5,000 follows (with the same posts), and 10 follows with 50 celebrities whose posts are pulled.
 
 Processor time is what the kernel counted for the process; servers take turns in every round and
 ratios are medians of the rounds' own. Saturation is the highest rate with p99 < 200 ms, found by
@@ -41,7 +41,8 @@ from stores.connect import Stores
 ROUNDS, CALLS = 5, 3000
 AUTHORS, POSTS_EACH, CELEBRITIES, CROWD = 50, 60, 50, 4_990
 FEW, MANY, PULLING = "10 follows", "5,000 follows", "50 celebrities"
-BARE, HASHES = "bare ASGI, one MGET", "FastAPI, 20 HGETALL"
+BARE, CORKED, HASHES = "bare ASGI, one MGET", "bare ASGI, our server", "FastAPI, 20 HGETALL"
+PEERS = {BARE: "bare", CORKED: "corked", HASHES: "hashes"}
 P99_LIMIT_MS, STEP_S, TURN_S, HALVINGS = 200.0, 2.0, 2.0, 6
 LEAST_RATE = 20.0
 PEER_PORTS = 601
@@ -193,10 +194,13 @@ def figures(
         Figure(f"CPU a request, {one.name}", statistics.median(one.cpu_us), "µs")
         for one in servers.values()
     ]
-    p99 = {name: statistics.median(one.p(0.99)) for name, one in servers.items() if name != HASHES}
-    p50 = {name: statistics.median(one.p(0.5)) for name, one in servers.items() if name != HASHES}
+    timed = {name: one for name, one in servers.items() if one.latencies_ms}
+    p99 = {name: statistics.median(one.p(0.99)) for name, one in timed.items()}
+    p50 = {name: statistics.median(one.p(0.5)) for name, one in timed.items()}
+    corked = paired(ours.cpu_us, servers[CORKED].cpu_us)
     rows += [
         Figure("CPU, ours / bare", paired(ours.cpu_us, bare.cpu_us), "times", ("<=", 1.6)),
+        Figure("CPU, ours / bare under our server", corked, "times"),
         Figure("CPU, FastAPI / ours", paired(hashes.cpu_us, ours.cpu_us), "times", (">=", 4.0)),
         Figure("saturation (p99 < 200 ms)", 2 * rate, "1/s", note="latencies at half of it"),
         *(Figure(f"p99, {n}", v, "ms", note=f"p50 {p50[n]:.2f} ms") for n, v in p99.items()),
@@ -220,17 +224,13 @@ async def measure(chosen: Settings, pid: int, rounds: int) -> bool:
     with ExitStack() as opened:
         found = await people(world, chosen)
         await warm(base, found, redis_port)
-        ports = (chosen.port("api") + PEER_PORTS, chosen.port("api") + PEER_PORTS + 1)
-        pids = [
-            opened.enter_context(peer(kind, port, redis_port))
-            for kind, port in zip(("bare", "hashes"), ports, strict=True)
-        ]
         servers = {
             one.name: Server(one.name, chosen.port("api"), pid, one.requests, whole())
             for one in found
         }
         plain = [request("/feed", "none")]
-        for name, port, peer_pid in zip((BARE, HASHES), ports, pids, strict=True):
+        for port, (name, kind) in enumerate(PEERS.items(), chosen.port("api") + PEER_PORTS):
+            peer_pid = opened.enter_context(peer(kind, port, redis_port))
             servers[name] = Server(name, port, peer_pid, plain, full)
         deadline = time.monotonic() + BUDGET_S
         for _ in within(rounds, deadline - BUDGET_S / 2):
@@ -239,7 +239,7 @@ async def measure(chosen: Settings, pid: int, rounds: int) -> bool:
         rate = await saturation(servers[FEW]) / 2
         for _ in within(rounds, deadline):
             for server in servers.values():
-                if server.name != HASHES:
+                if server.name not in {CORKED, HASHES}:
                     await server.at(rate)
         wrong = {one.name: await one.wrong(base) for one in found}
     told = await steps(chosen, found)

@@ -2,7 +2,8 @@
 
 `bare`: an ASGI function that answers with one MGET of twenty posts as ready bytes, joined; nothing
 is looked up, filtered or merged. `hashes`: FastAPI as one writes it first, a model of the answer
-and twenty HGETALLs in one pipeline. Both under uvicorn as the API is, on redis-py with hiredis.
+and twenty HGETALLs in one pipeline. Both under uvicorn as it comes (httptools, uvloop), on redis-py
+with hiredis. `corked`: the bare function under our server, which sends head and body at once.
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
+import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -146,4 +148,9 @@ async def fill(redis: Redis, posts: list[dict[str, Any]]) -> None:
 if __name__ == "__main__":
     kind, port, redis_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     client = Redis(port=redis_port)
-    uvloop.run(listen(bare(client) if kind == "bare" else hashes(client), port))
+    if kind == "corked":
+        uvloop.run(listen(bare(client), port))
+    else:
+        app = bare(client) if kind == "bare" else hashes(client)
+        plain = uvicorn.Config(app, port=port, access_log=False, log_level="warning")
+        uvloop.run(uvicorn.Server(plain).serve())
