@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import weakref
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, NoReturn
 
@@ -38,6 +39,8 @@ from streams.topology import BY_NAME
 from topics.record import Record
 
 START_LIMIT_S = 60.0
+PREPARE_LIMIT_S = 15.0
+"""For connecting, and for a handler's own preparations, before the first event is read."""
 FINISH_LIMIT_S = 6.0
 """For what is in hand at SIGTERM."""
 LEAVE_LIMIT_S = 3.0
@@ -78,11 +81,9 @@ class Worker:
         pulse = asyncio.create_task(self._pulse(), name="pulse")
         pulse.add_done_callback(_die_with)
         async with asyncio.timeout(START_LIMIT_S):
-            with contextlib.suppress(Transient):  # whoever is away is waited for by the events
-                await self._stores.connect()
+            await _unless_away(self._stores.connect())
             if self._prepares is not None:
-                with contextlib.suppress(Transient):
-                    await self._prepares.prepare()
+                await _unless_away(self._prepares.prepare())
             await self._app.start()
         await stop.wait()
         pulse.cancel()
@@ -178,6 +179,13 @@ class Worker:
             return time.time()  # more workers than partitions: nothing to fetch
         states = (assignment.state_value(tp) for tp in assignment.tps)
         return max((state.timestamp or 0 for state in states if state), default=0) / 1000
+
+
+async def _unless_away(preparing: Awaitable[None]) -> None:
+    """Do what the first event would wait for; a store that is away is waited for by the events."""
+    with contextlib.suppress(Transient, TimeoutError):
+        async with asyncio.timeout(PREPARE_LIMIT_S):
+            await preparing
 
 
 def die(error: BaseException) -> NoReturn:
