@@ -36,15 +36,23 @@ class PostgresCelebrities:
         """Take the flag away; False when it wasn't set."""
         return await self._pool.run("DELETE FROM celebrities WHERE user_id = %s", (user_id,)) == 1
 
-    async def start_pulling(self, user_id: str, post_id: str) -> str:
-        """Readers pull this author from `post_id` on, for good; the post it began with."""
+    async def start_pulling(self, user_id: str, post_id: str) -> bool:
+        """Readers pull this author from now on, for good; whether this post tells the followers."""
         await self._pool.run(
             "INSERT INTO pulled_authors VALUES (%s, %s) ON CONFLICT DO NOTHING", (user_id, post_id)
         )
-        [(first,)] = await self._pool.tuples(
-            "SELECT post_id FROM pulled_authors WHERE user_id = %s", (user_id,)
+        [(tells,)] = await self._pool.tuples(
+            "SELECT post_id = %s OR NOT told FROM pulled_authors WHERE user_id = %s",
+            (post_id, user_id),
         )
-        return str(first)
+        return bool(tells)
+
+    async def pulling_told(self, user_id: str, post_id: str) -> None:
+        """The followers are told by this post and no other; the first call counts."""
+        await self._pool.run(
+            "UPDATE pulled_authors SET post_id = %s, told = true WHERE user_id = %s AND NOT told",
+            (post_id, user_id),
+        )
 
     async def pulled_among(self, user_ids: Sequence[str]) -> list[str]:
         """Those of them whose posts are to be pulled, sorted."""

@@ -4,8 +4,9 @@ Decides once how a post reaches its readers (seed sections 5 and 10), and splits
 ranges of follower ids, so that the writers share it evenly.
 
 * Push: each range gets the post. A post without followers has no ranges.
-* Pull: readers fetch the author's posts, so there is nothing to write, but for the post it began
-  with: its ranges get the mark that makes readers look (docs/decisions/0013-push-or-pull.md).
+* Pull: readers fetch the author's posts, so there is nothing to write, but for the post that tells
+  of it, the first whose ranges could be read: these get the mark that makes readers look
+  (docs/decisions/0013-push-or-pull.md).
 
 Nobody is missed by the marks. Pulling has begun (S, its commit) before the ranges are read (R). Who
 followed before R is in a range; who follows later is handled by `refill_feeds`, which looks for
@@ -113,21 +114,23 @@ class PlanFanOut:
         if delivery is None:
             return ()
         pulled = delivery is Delivery.PULL
-        if pulled and not await self._begins_pulling(author_id, post_id):
+        if pulled and not await self._tells_of_pulling(author_id, post_id):
             return ()
         bounds = [b async for b in self._follows.chunk_bounds(author_id, self._size)]
+        if pulled:
+            await self._celebrities.pulling_told(author_id, post_id)
         return [
             Emit(FANOUT_CHUNK, chunk(event, number, each, mark=pulled))
             for number, each in enumerate(bounds)
         ]
 
-    async def _begins_pulling(self, author_id: str, post_id: str) -> bool:
-        """Whether readers pull the author from this post on.
+    async def _tells_of_pulling(self, author_id: str, post_id: str) -> bool:
+        """Whether the followers hear by this post that the author is pulled from now on.
 
-        All of them read the author's posts when they build their feeds: those to come are spread
+        All readers read the author's posts when they build their feeds: those to come are spread
         over several partitions.
         """
-        if await self._celebrities.start_pulling(author_id, post_id) != post_id:
+        if not await self._celebrities.start_pulling(author_id, post_id):
             return False
         await self._photos.flag_hot(author_id, self._clock())
         return True
@@ -147,7 +150,7 @@ class PlanFanOut:
     async def _broken_off(self, post_id: str) -> Delivery | None:
         """What was under way with a post that is deleted now, None when nothing need be told.
 
-        Pulling may have begun with it, and the followers are told of no post after it.
+        It may be the one that tells of pulling, and then no post after it does.
         """
         row = await self._photos.get(post_id)
         pulled = row is not None and row.fan_out and row.fan_out.delivery is Delivery.PULL

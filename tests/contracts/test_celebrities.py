@@ -34,16 +34,25 @@ async def test_only_clearing_takes_it_away(celebrities: Celebrities) -> None:
     assert star not in [user_id for user_id, _, _ in await celebrities.flagged()]
 
 
-async def test_pulling_begins_with_one_post_and_never_ends(celebrities: Celebrities) -> None:
+async def test_pulling_begins_once_and_never_ends(celebrities: Celebrities) -> None:
     star, other, first = fresh_id("u_"), fresh_id("u_"), fresh_id("ph_")
     assert await celebrities.pulled_among([star]) == []
-    told = await asyncio.gather(*(celebrities.start_pulling(star, first) for _ in range(4)))
-    assert set(told) == {first}
-    assert await celebrities.start_pulling(star, fresh_id("ph_")) == first
+    tells = await asyncio.gather(*(celebrities.start_pulling(star, first) for _ in range(4)))
+    assert tells == [True] * 4
     await celebrities.flag(star, 10_000, 5)
     await celebrities.clear(star)
     assert await celebrities.pulled_among([other, star]) == [star]
     assert await celebrities.pulled_among([]) == []
+
+
+async def test_one_post_tells_of_pulling_and_tells_again(celebrities: Celebrities) -> None:
+    star, (first, second, third) = fresh_id("u_"), [fresh_id("ph_") for _ in range(3)]
+    for post in (first, second, first):
+        assert await celebrities.start_pulling(star, post), "none has told yet"
+    await celebrities.pulling_told(star, second)
+    await celebrities.pulling_told(star, first)
+    tells = [await celebrities.start_pulling(star, post) for post in (first, second, third)]
+    assert tells == [False, True, False]
 
 
 async def test_pulled_authors_are_sorted(celebrities: Celebrities) -> None:

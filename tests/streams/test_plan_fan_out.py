@@ -1,9 +1,11 @@
 """post.published → fanout.chunk*: decided once; every follower is in exactly one chunk, or none."""
 
+from typing import Never
+
 import pytest
 
 from domain.entities import Delivery, FanOut, FeedEntry, Photo
-from domain.errors import StoreAway
+from domain.errors import StoreAway, Transient
 from domain.settings import Feed
 from schemas.events import FanoutChunk
 from stores.memory.redis import MemoryFollowCache
@@ -59,6 +61,11 @@ async def pull_list(world: World) -> list[FeedEntry] | None:
 async def build_pull_list(world: World) -> None:
     star = world.people[STAR]
     await world.pulls.finish_build(star, await world.pulls.begin_build(star), [])
+
+
+def fails(*_: object) -> Never:
+    """A server that answers that it can't."""
+    raise Transient("too much to do")
 
 
 @pytest.mark.parametrize(("followers", "size", "chunks"), [(0, 3, 0), (3, 3, 1), (7, 3, 3)])
@@ -132,6 +139,25 @@ async def test_a_crash_between_the_beginning_and_its_chunks_loses_no_mark() -> N
     again = await chunks_of(world, first)
     assert await reached(world, again) == world.people[1:]
     assert all(chunk.mark for chunk in again)
+
+
+@pytest.mark.parametrize("step", ["flag_hot", "chunk_bounds"])
+async def test_where_the_beginning_ended_in_the_dead_letters_the_next_post_tells(step: str) -> None:
+    """It would be replayed some day; until then the feeds of all followers lacked all posts."""
+    world = await world_with(3, threshold=3)
+    first, second, third = [await posted(world, number) for number in (1, 2, 3)]
+    store = world.photos if step == "flag_hot" else world.follows
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setattr(store, step, fails)
+        with pytest.raises(Transient):
+            await chunks_of(world, first)
+    for _ in range(2):  # a crash before it was published brings it again
+        marks = await chunks_of(world, second)
+        assert await reached(world, marks) == world.people[1:]
+        assert all(chunk.mark for chunk in marks)
+    assert world.photos.hot
+    assert await chunks_of(world, third) == []
+    assert await chunks_of(world, first) == [], "the second has told"
 
 
 async def test_the_post_that_pulling_began_with_tells_the_followers_though_it_is_deleted() -> None:
