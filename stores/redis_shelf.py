@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import compress
 
 from domain.entities import FeedEntry
 from domain.ports.feeds import Shown
 from domain.settings import Feed
-from stores import redis_follow_cache as follows
+from stores import redis_follow_cache as graph
 from stores import redis_post_cache as cache
 from stores import redis_reaction_cache as reactions
 from stores.redis_client import renews
@@ -37,29 +38,28 @@ class RedisShelf:
             ask(self._renewal, values + likes if renews() else (), optional=True),
         )
         size = len(ids)
-        whole_follows, *known = followed
-        people = dict(zip(authors, zip(found[2 * size :], known, strict=True), strict=True))
-        shown = [people[entry.author_id] for entry in entries]
+        whole_follows, *follows = followed
+        people = dict(zip(authors, found[2 * size :], strict=True))
         counts = [
             reactions.read_counts(value) if value and whole else None
             for value, (_, whole) in zip(found[size : 2 * size], marks, strict=True)
         ]
         return Shown(
             posts=found[:size],
-            people=[person for person, _ in shown],
+            people=[people[entry.author_id] for entry in entries],
             counts=counts,
             liked=[
                 bool(liked) and count is not None
                 for (liked, _), count in zip(marks, counts, strict=True)
             ],
             clicks=reactions.read_clicks(clicked),
-            follows=[bool(follows) for _, follows in shown] if whole_follows else None,
+            follows=frozenset(compress(authors, follows)) if whole_follows else None,
         )
 
 
 def _followed(viewer_id: str, authors: Sequence[str]) -> Ask:
-    key = follows.following_key(viewer_id)
-    return ask_each({key: ("SMISMEMBER", key, follows.WHOLE, *authors)})
+    key = graph.following_key(viewer_id)
+    return ask_each({key: ("SMISMEMBER", key, graph.WHOLE, *authors)})
 
 
 @lru_cache(1024)

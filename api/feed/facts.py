@@ -73,7 +73,7 @@ async def _caches(
     page, shelf = await asyncio.gather(
         stores.timelines.page(viewer_id, above, 1), stores.shelf.read([entry], viewer_id)
     )
-    follows = edge is not None and edge.following if shelf.follows is None else shelf.follows[0]
+    follows = edge is not None and edge.following if shelf.follows is None else bool(shelf.follows)
     passing = frozenset({entry.author_id} if follows else ())
     gone = frozenset({entry.post_id} if shelf.posts[0] == b"" else ())
     if page is None:

@@ -1,6 +1,6 @@
 """One reader's page in the making: filled with what is visible and live (contract, GET /feed)."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -104,7 +104,7 @@ class Reading:
         """Those that may be seen and are live, with their JSON."""
         with FeedStep("shelf"):
             shown = await self.hydrator.look(entries, self.viewer_id, self.effort)
-        follows = await self._follows(entries, shown)
+        follows = await self._follows(shown)
         if follows is not None:
             seen = [may_see(follows, entry.author_id, entry.post_id) for entry in entries]
             if not all(seen):
@@ -113,11 +113,10 @@ class Reading:
                 entries = list(compress(entries, seen))
         return await self.hydrator.posts(entries, self.viewer_id, self.effort, shown)
 
-    async def _follows(self, entries: Sequence[FeedEntry], shown: Shown) -> AbstractSet[str] | None:
+    async def _follows(self, shown: Shown) -> AbstractSet[str] | None:
         """Who of the authors is followed; None: can't be told, and fan-out is believed."""
         if self.follows is None and shown.follows is not None:
-            pairs = zip(entries, shown.follows, strict=True)
-            return {entry.author_id for entry, follows in pairs if follows}
+            return shown.follows
         if self.follows is None:
             await self._read_graph()
         return self.follows

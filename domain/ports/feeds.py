@@ -1,6 +1,7 @@
 """Ports: the feed sets and the ready posts they show."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,12 +83,12 @@ class FeedPage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What one viewer's page of posts needs from the caches, each list as long as the entries.
+    """What one viewer's page of posts needs from the caches; each list is as long as the entries.
 
     `posts` and `people` are ready bytes: None when absent, b"" for a post that is gone. `counts`
     are None when they or the set of likers are cold; `liked` holds only where they aren't.
-    `clicks` are the viewer's own of the last seconds, by post. `follows` says whether the viewer
-    follows the entry's author; None when the cached follow set is cold.
+    `clicks` are the viewer's own of the last seconds, by post. `follows` are those of the authors
+    whom the viewer follows; None when the cached follow set is cold.
     """
 
     posts: list[bytes | None]
@@ -95,7 +96,7 @@ class Shown:
     counts: list[Counts | None]
     liked: list[bool]
     clicks: Mapping[str, bool]
-    follows: list[bool] | None
+    follows: AbstractSet[str] | None
 
 
 class Shelf(Protocol):

@@ -290,5 +290,5 @@ class MemoryShelf:
                 for post_id, (_, _, click) in zip(ids, reactions, strict=True)
                 if click is not None
             },
-            follows=None if following is None else [author in following for author in authors],
+            follows=None if following is None else following.intersection(authors),
         )

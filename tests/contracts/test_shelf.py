@@ -61,7 +61,7 @@ async def test_a_page_without_entries_shows_nothing(
     if warm:
         await follow(caches, viewer, [])
     shown = await caches.shelf.read([], viewer)
-    assert shown == Shown([], [], [], [], {}, [] if warm else None)
+    assert shown == Shown([], [], [], [], {}, set() if warm else None)
 
 
 async def test_a_warm_page_shows_everything(caches: Caches, viewer: str) -> None:
@@ -81,7 +81,7 @@ async def test_a_warm_page_shows_everything(caches: Caches, viewer: str) -> None
         counts=[Counts(1, 2), None, Counts(7)],
         liked=[True, False, False],
         clicks={second.post_id: True, third.post_id: False},
-        follows=[False, True, False],
+        follows={second.author_id},
     )
 
 
@@ -99,7 +99,7 @@ async def test_entries_of_one_author_share_what_is_theirs(caches: Caches, viewer
     await caches.posts.put({author: b"{}"})
     await follow(caches, viewer, [author])
     shown = await caches.shelf.read(page, viewer)
-    assert (shown.people, shown.follows) == ([b"{}"] * 3, [True] * 3)
+    assert (shown.people, shown.follows) == ([b"{}"] * 3, {author})
 
 
 async def follow(caches: Caches, viewer: str, followees: list[str]) -> None:
