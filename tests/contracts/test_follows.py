@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import pytest
 
 from domain.entities import Edge, OutboxRow
-from domain.errors import NotFound
+from domain.errors import NotFound, StoreAway
 from domain.ports.accounts import Users
 from domain.ports.graph import Follows
 from domain.ports.log import Outbox
+from stores import postgres_follows
 from stores.memory.graph import MemoryFollows, MemoryOutbox
 from stores.memory.postgres import MemoryUsers
 from stores.postgres_follows import PostgresFollows
@@ -71,6 +72,25 @@ async def test_a_follow_is_an_edge_and_one_event(graph: Graph) -> None:
     event = FOLLOW_CREATED.codec.decode(row.payload)
     assert (event.event_id, event.occurred_at, event.version) == (event_id, now, edge.version)
     assert (event.follower_id, event.followee_id) == (ann, bob)
+
+
+async def test_a_change_without_its_event_is_none(
+    postgres: PostgresPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One commit: of an edge without an event nobody would ever hear."""
+    follows = PostgresFollows(postgres)
+    ann, bob = await add_people(PostgresUsers(postgres), 2)
+    before = await follows.follow(bob, ann, fresh_id(), now_ms())
+
+    async def fail(*_: object) -> None:
+        raise StoreAway("in between")
+
+    monkeypatch.setattr(postgres_follows, "enqueue", fail)
+    for change, edge in ((follows.follow, (ann, bob)), (follows.unfollow, (bob, ann))):
+        with pytest.raises(StoreAway):
+            await change(*edge, fresh_id(), now_ms())
+    assert await follows.edge(ann, bob) is None
+    assert await follows.edge(bob, ann) == before
 
 
 async def test_following_twice_is_following_once(graph: Graph) -> None:

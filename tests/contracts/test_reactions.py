@@ -98,7 +98,8 @@ async def test_a_deleted_comment_stays_deleted_and_textless(
     post_id = fresh_id("ph_")
     written, version = comment(post_id)
     calls = [(written, version), (deleted(written), version + 1)]
-    for row, at in [*(reversed(calls) if late else calls), *calls]:
+    order = calls[::-1] if late else calls
+    for row, at in (*order, *order):
         await reactions.set_comment(row, at)
     stored = await reactions.get_comment(post_id, written.comment_id)
     assert stored is not None

@@ -80,7 +80,7 @@ class Rig:
         await asyncio.gather(*(self._log.publish(topic, event) for event in events))
 
     async def publish_raw(
-        self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
+        self, topic: str, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]
     ) -> None:
         """Write bytes."""
         await self._log.publish_raw(topic, key, value, headers, 1_780_000_000_123)
