@@ -17,7 +17,7 @@ from bench.tools.report import RESULTS, show
 from domain.settings import ROOT
 
 ALONE = ("images", "edge", "blocklist", "threshold", "memory", "fan_out")
-SERVERS = ("feed_read", "grid", "rebuild", "growth")
+SERVERS = ("adaptive", "feed_read", "grid", "rebuild", "growth")
 WHOLE = ("big_post",)
 _LIMIT_S = 300
 _PAGE = ROOT / "docs" / "benchmarks.md"

@@ -66,8 +66,10 @@ def running(*, whole: bool) -> Iterator[Settings]:
             photofeed("down", limit_s=_STOP_LIMIT_S)
 
 
-def photofeed(*arguments: str, limit_s: float) -> str:
+def photofeed(*arguments: str, limit_s: float, given: dict[str, str] | None = None) -> str:
     """One command of the CLI against the benchmarks' stack; what it printed.
+
+    `given` are settings beside the stack's.
 
     Raises subprocess.CalledProcessError with its output.
     """
@@ -76,7 +78,7 @@ def photofeed(*arguments: str, limit_s: float) -> str:
         command,
         check=False,
         cwd=ROOT,
-        env=environment(),
+        env=environment() | (given or {}),
         timeout=limit_s,
         capture_output=True,
         text=True,
@@ -87,10 +89,46 @@ def photofeed(*arguments: str, limit_s: float) -> str:
     return done.stdout
 
 
-def environment() -> Mapping[str, str]:
+def environment() -> dict[str, str]:
     """What a process of this stack gets."""
     own = processes.environment(RunDir(settings().run_dir))
     return os.environ | _GIVEN | {k: v for k, v in own.items() if k not in _GIVEN}
+
+
+@contextmanager
+def workers(chosen: Settings, given: Mapping[str, dict[str, str]]) -> Iterator[None]:
+    """Stage workers beside the bare servers, each with settings of its own, by program name.
+
+    What they print is in the stack's logs. Raises RuntimeError when the stack has its own, or when
+    one isn't ready within a minute.
+    """
+    run = RunDir(chosen.run_dir)
+    known = {program.name: program for program in processes.programs(chosen, run)}
+    states = Supervisor(run).states()
+    if any(state.alive for name, state in states.items() if name in given):
+        raise RuntimeError("the stack's own workers run: photofeed down")
+    started = []
+    try:
+        for name, own in given.items():
+            with run.log(name).open("ab") as log:
+                process = subprocess.Popen(  # noqa: S603 - our own
+                    known[name].command, cwd=ROOT, env=environment() | own, stdout=log, stderr=log
+                )
+            started.append(process)
+            run.pid_file(name).write_text(str(process.pid))
+        deadline = time.monotonic() + _READY_LIMIT_S
+        while not all(is_ready(known[name]) for name in given):
+            if any(each.poll() is not None for each in started) or time.monotonic() > deadline:
+                raise RuntimeError("the workers aren't ready")
+            time.sleep(0.1)
+        yield
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(_STOP_LIMIT_S)
+        for name in given:
+            run.pid_file(name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -6,14 +6,15 @@ Redis is left alone: the feeds that are read are built by the code that is measu
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import cast
 
 from bench.tools.stack import stores
 from domain.entities import Counts, Photo, PhotoStatus
 from domain.ids import compose, spell
-from schemas.events import VariantRef
+from schemas.events import PostPublished, VariantRef
 from stores.connect import Stores
+from topics.catalog import POST_PUBLISHED
 
 _USERS = """INSERT INTO users (user_id, username, password_hash, display_name, bio, created_at)
 SELECT id, 'b' || md5(id), '', 'Bench', '', %s FROM unnest(%s::text[]) AS id"""
@@ -83,6 +84,21 @@ class World:
             await self.stores.reactions.put_counts(photo.photo_id, Counts(0, 3))
         return made[::-1]
 
+    async def publish(self, author: str) -> Photo:
+        """One post of now: its rows, then its event."""
+        now = time.time_ns() // 1_000_000
+        awaited = replace(
+            _photo(f"ph_{self.new_id(now)}", author, now),
+            status=PhotoStatus.AWAITING_UPLOAD,
+            published_at=None,
+        )
+        await self.stores.photos.add(awaited)
+        post = await self.stores.photos.publish(awaited, now)
+        if post is None:
+            raise RuntimeError(f"{awaited.photo_id} is somebody else's")
+        await self.stores.events.publish(POST_PUBLISHED, _published(post, now))
+        return post
+
     async def like(self, posts: Sequence[Photo], fans: Sequence[str]) -> None:
         """Every fan likes every post, and the counts say so."""
         for post in posts:
@@ -115,6 +131,24 @@ def _photo(photo_id: str, author: str, at: int) -> Photo:
         variants=_VARIANTS,
         published_at=at,
         version=1,
+    )
+
+
+def _published(photo: Photo, at: int) -> PostPublished:
+    return PostPublished(
+        event_id=f"{photo.photo_id}.published",
+        occurred_at=at,
+        version=photo.version,
+        post_id=photo.photo_id,
+        user_id=photo.user_id,
+        published_at=at,
+        caption=photo.caption,
+        tags=photo.tags,
+        alt_text=photo.alt_text,
+        width=photo.width,
+        height=photo.height,
+        placeholder=photo.placeholder,
+        variants=photo.variants,
     )
 
 
