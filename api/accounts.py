@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from api.deps import Api, Deps, UserId, Viewer
-from api.idempotency import same_id
+from api.front.idempotency import same_id
 from api.people import Account, Profile, account, is_live, profiles
 from api.problems import (
     BAD_CREDENTIALS,

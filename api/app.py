@@ -27,20 +27,20 @@ from api import (
     web_page,
     webhooks,
 )
-from api.admission import Admission
 from api.auth import TokenBook
-from api.breakers import Breakers
 from api.deps import Deps, required
-from api.envelope import Envelope
 from api.feed import explain, hot_path, stream
 from api.feed.direct import Direct
 from api.feed.ladder import Ladder
 from api.feed.reader import FeedReader
 from api.feed.stream import FeedStreams
+from api.front.admission import Admission
+from api.front.envelope import Envelope
+from api.front.idempotency import Idempotency
+from api.front.limits import Limiter
 from api.hydrator import Hydrator
-from api.idempotency import Idempotency
-from api.limits import Limiter
 from api.problems import HANDLED, handle
+from api.resilience.breakers import Breakers
 from domain.errors import Transient
 from domain.secrets import Secrets
 from domain.settings import Settings

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from api.deps import Api, CommentId, PostId, Viewer, trace_headers
-from api.idempotency import same_id
+from api.front.idempotency import same_id
 from api.people import Person, people
 from api.posts import live_post
 from api.problems import FORBIDDEN, UNAUTHENTICATED, Problem, not_found

@@ -8,14 +8,14 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api import trace
 from api.auth import BadToken, Passwords, TokenBook
-from api.breakers import Breakers
 from api.feed.ladder import Ladder
 from api.feed.stream import FeedStreams
+from api.front import trace
+from api.front.limits import Limiter
 from api.hydrator import Hydrator
-from api.limits import Limiter
 from api.problems import UNAUTHENTICATED, Problem, not_found
+from api.resilience.breakers import Breakers
 from domain import ids
 from domain.settings import Settings
 from stores.connect import Stores

@@ -6,8 +6,8 @@ A change and its event are one commit; the caches only forget.
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from api import trace
 from api.deps import Api, Deps, UserId, Viewer
+from api.front import trace
 from api.people import Profile, follow_counts, profiles
 from api.problems import SELF_FOLLOW, Problem, not_found
 from api.wire import PAGE, CursorText, Limit, place

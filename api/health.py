@@ -8,8 +8,8 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from api.breakers import State
 from api.deps import Api, Deps
+from api.resilience.breakers import State
 from domain.errors import Transient, Unrecoverable
 
 router = APIRouter(tags=["health"])

@@ -10,10 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from api.best_effort import BestEffort
-from api.breakers import Breakers
 from api.metrics import FeedStep
-from api.shared_reads import SharedReads
+from api.resilience.best_effort import BestEffort
+from api.resilience.breakers import Breakers
+from api.resilience.shared_reads import SharedReads
 from domain.clicks import with_click
 from domain.entities import Counts, FeedEntry, Photo, PhotoStatus, User
 from domain.ports.accounts import Users

@@ -6,11 +6,11 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from api.best_effort import BestEffort
 from api.deps import Api, Deps, PostId, Viewer
 from api.people import Person, is_live
 from api.photo_shapes import Place, Urls
 from api.problems import GONE, Problem, not_found
+from api.resilience.best_effort import BestEffort
 from domain.entities import FeedEntry, Photo, PhotoStatus
 from domain.errors import StoreAway
 

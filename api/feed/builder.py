@@ -6,8 +6,8 @@ from typing import Protocol
 
 import structlog
 
-from api.breakers import Breaker, Breakers
 from api.feed.durable import DurableFeed
+from api.resilience.breakers import Breaker, Breakers
 from domain.entities import Cursor, FeedEntry
 from domain.ports.feeds import Timelines
 from domain.ports.graph import Celebrities, Follows

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from anyio import CapacityLimiter, WouldBlock
 
-from api.best_effort import BestEffort
-from api.breakers import Breakers
 from api.feed.durable import DurableFeed
 from api.feed.page import Completeness, Page
 from api.hydrator import Hydrator
+from api.resilience.best_effort import BestEffort
+from api.resilience.breakers import Breakers
 from domain.entities import Cursor, FeedEntry
 from domain.feed import place
 from domain.ports.graph import Follows

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from api.breakers import Breakers
+from api.resilience.breakers import Breakers
 from domain.entities import Cursor, Edge, FeedEntry, Photo, PhotoStatus
 from domain.feed_explain import Facts, belongs
 from domain.feed_view import Sights, Source, View

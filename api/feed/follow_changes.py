@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 
-from api.breakers import Breaker
+from api.resilience.breakers import Breaker
 from domain.errors import Transient
 from domain.ports.graph import FollowCache
 

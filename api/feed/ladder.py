@@ -18,13 +18,13 @@ from enum import StrEnum
 from anyio import CapacityLimiter, WouldBlock
 
 from api import metrics
-from api.breakers import Breakers, State
 from api.feed.direct import NOTHING, Direct
 from api.feed.follow_changes import FollowChanges
 from api.feed.last_pages import LastPages
 from api.feed.page import Completeness, Page
 from api.feed.reader import FeedReader
 from api.problems import UNAVAILABLE, Problem
+from api.resilience.breakers import Breakers, State
 from domain.entities import Cursor
 from domain.ports.graph import FollowCache
 from domain.settings import Degradation

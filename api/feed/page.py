@@ -8,9 +8,9 @@ from enum import StrEnum
 from itertools import compress
 from typing import Protocol
 
-from api.best_effort import BestEffort
 from api.hydrator import Hydrator
 from api.metrics import FeedStep
+from api.resilience.best_effort import BestEffort
 from domain.entities import Cursor, FeedEntry
 from domain.feed import place
 from domain.ports.feeds import Shown

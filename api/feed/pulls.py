@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from api.best_effort import BestEffort
 from api.feed.builder import FeedBuilder
+from api.resilience.best_effort import BestEffort
 from domain.entities import Cursor
 from domain.errors import Transient
 from domain.ports.feeds import FeedPage, Timelines

@@ -12,14 +12,14 @@ from collections.abc import Container
 from contextlib import aclosing
 from typing import Protocol
 
-from api.best_effort import BestEffort
-from api.breakers import Breakers
 from api.feed.builder import BuildStores, FeedBuilder
 from api.feed.durable import DurableFeed
 from api.feed.page import Batches, Completeness, GraphStores, Page, Reading
 from api.feed.pulls import PullLists
 from api.hydrator import HydrationStores, Hydrator
 from api.metrics import FeedStep
+from api.resilience.best_effort import BestEffort
+from api.resilience.breakers import Breakers
 from domain.entities import Cursor, FeedEntry
 from domain.errors import Transient
 from domain.feed import merged, older, place

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from api import breakers
-from api.breakers import Breaker, State
+from api.resilience import breakers
+from api.resilience.breakers import Breaker, State
 from domain.errors import StoreAway, Transient
 from domain.settings import Degradation
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.deadlines import Deadlines
+from api.resilience.deadlines import Deadlines
 
 
 async def test_who_is_late_is_stopped_and_nobody_else() -> None:

@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY, generate_latest
 
-from api import trace
 from api.app import create_app
 from api.feed import hot_path
+from api.front import trace
 from domain.secrets import Secrets
 from domain.settings import Settings
 from stores.connect import Stores

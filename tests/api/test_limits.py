@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.breakers import Breakers
-from api.limits import Limiter, SlidingCounts
+from api.front.limits import Limiter, SlidingCounts
 from api.problems import Problem
+from api.resilience.breakers import Breakers
 from domain.secrets import Secrets
 from domain.settings import Degradation, Limits, Redis, Settings
 from stores.connect import Stores

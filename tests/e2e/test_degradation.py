@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.breakers import STORE_LIMIT_S
+from api.resilience.breakers import STORE_LIMIT_S
 from domain.secrets import Secrets
 from domain.settings import Limits, Settings
 from stores.connect import Stores

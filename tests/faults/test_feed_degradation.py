@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from api import breakers as api_breakers
 from api import metrics
-from api.breakers import Breakers, State
 from api.feed.direct import DIRECT_POSTS, Direct
 from api.feed.ladder import Ladder, Source
 from api.feed.page import Completeness, Page
 from api.feed.reader import FeedReader, FeedStores
 from api.hydrator import Hydrator
+from api.resilience import breakers as api_breakers
+from api.resilience.breakers import Breakers, State
 from domain.entities import FeedEntry
 from domain.settings import Degradation, Feed
 from stores.redis_follow_cache import RedisFollowCache

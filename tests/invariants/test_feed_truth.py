@@ -13,12 +13,12 @@ from domain.entities import FeedEntry
 from domain.feed import member
 from domain.feed_audit import FRESH_MS, Fault, Filtered, Why
 from domain.feed_explain import Reason, explain
-from ops import feed_audit
-from ops.feed_audit import Audit, Report, advice
-from ops.feed_rebuild import Rebuild, Rebuilt
-from ops.feed_rebuild_run import Done, RebuildRun
-from ops.feed_sources import everyone
-from ops.feed_under_way import UnderWay
+from ops.feed import audit as feed_audit
+from ops.feed.audit import Audit, Report, advice
+from ops.feed.rebuild import Rebuild, Rebuilt
+from ops.feed.rebuild_run import Done, RebuildRun
+from ops.feed.sources import everyone
+from ops.feed.under_way import UnderWay
 from schemas.events import FanoutChunk, PostPublished
 from stores import migrate
 from stores.connect import Stores

@@ -17,7 +17,7 @@ from domain.feed_audit import FRESH_MS
 from domain.feed_digest import Total, digest
 from domain.post_json import rfc3339
 from domain.settings import Settings
-from ops.feed_under_way import Unhandled
+from ops.feed.under_way import Unhandled
 from stores.connect import Stores
 from streams.topology import BY_NAME
 from tests.feed_world import entry_of, posted, published

@@ -16,9 +16,9 @@ from domain.entities import Cursor, FeedEntry, PhotoStatus
 from domain.feed_audit import Fault, Filtered, Finding, Why
 from domain.feed_explain import Explanation, Reason, explain
 from domain.settings import Feed
-from ops import feed_audit
-from ops.feed_audit import Audit, Report
-from ops.feed_under_way import UnderWay
+from ops.feed import audit as feed_audit
+from ops.feed.audit import Audit, Report
+from ops.feed.under_way import UnderWay
 from tests.feed_world import T0, Life, World, entry_of, photo
 
 FEED = Feed(cap=20, trim_slack=3, celebrity_threshold=2)

@@ -15,9 +15,9 @@ from domain.errors import StoreAway
 from domain.feed_digest import Total, digest
 from domain.settings import Feed
 from ops.errors import Refused
-from ops.feed_rebuild import Rebuild, Rebuilt
-from ops.feed_rebuild_run import Done, Place, RebuildRun
-from ops.feed_sources import everyone, whole
+from ops.feed.rebuild import Rebuild, Rebuilt
+from ops.feed.rebuild_run import Done, Place, RebuildRun
+from ops.feed.sources import everyone, whole
 from tests.feed_world import Life, World, above, entry_of, ids_of, photo
 from tests.interleaving import Interleaving
 

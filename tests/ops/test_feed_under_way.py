@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.settings import Settings
-from ops.feed_under_way import NEVER, Unhandled
+from ops.feed.under_way import NEVER, Unhandled
 from schemas.events import FollowCreated, PostDeleted
 from stores.connect import Stores
 from stores.kafka_admin import KafkaAdmin

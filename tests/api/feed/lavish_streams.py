@@ -12,9 +12,9 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from api import server
-from api.envelope import Envelope
 from api.feed import stream
 from api.feed.stream import FeedStream, FeedStreams
+from api.front.envelope import Envelope
 from domain.entities import Cursor
 from domain.settings import Streams
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from api import breakers as api_breakers
-from api.breakers import Breakers, State
 from api.feed.builder import Build, FeedBuilder
+from api.resilience import breakers as api_breakers
+from api.resilience.breakers import Breakers, State
 from domain.errors import StoreAway
 from domain.settings import Degradation, Feed
 from tests.feed_world import World, photo

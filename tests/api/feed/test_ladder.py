@@ -8,9 +8,7 @@ from typing import cast
 
 import pytest
 
-from api import breakers as api_breakers
 from api import metrics
-from api.breakers import Breakers, State
 from api.feed import follow_changes, reader
 from api.feed.direct import DIRECT_POSTS, Direct
 from api.feed.ladder import Ladder, Source
@@ -18,6 +16,8 @@ from api.feed.page import Completeness, Page
 from api.feed.reader import FeedReader, FeedStores
 from api.hydrator import Hydrator
 from api.problems import Problem
+from api.resilience import breakers as api_breakers
+from api.resilience.breakers import Breakers, State
 from domain.entities import PhotoStatus
 from domain.errors import StoreAway
 from domain.settings import Degradation, Feed

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message
 
-from api.envelope import Envelope
 from api.feed.stream import FeedStream, FeedStreams
+from api.front.envelope import Envelope
 from api.problems import UNAUTHENTICATED, Problem
 from domain import cursors
 from domain.settings import Feed, Settings, Streams

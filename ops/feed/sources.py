@@ -13,7 +13,7 @@ from domain.feed import place
 from domain.feed_view import Source, View
 from domain.ports.accounts import Users
 from domain.ports.feeds import FeedPage, Timelines
-from ops.feed_ports import TruthStores
+from ops.feed.ports import TruthStores
 
 KEPT_ENTRIES = 300_000
 """About 100 MB at most."""

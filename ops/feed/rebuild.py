@@ -20,8 +20,8 @@ from domain.entities import FeedEntry
 from domain.errors import Transient
 from domain.feed import place, truncation
 from domain.feed_digest import digest
-from ops.feed_ports import TruthStores
-from ops.feed_sources import WholeSet, whole
+from ops.feed.ports import TruthStores
+from ops.feed.sources import WholeSet, whole
 
 _TRIES = 5
 

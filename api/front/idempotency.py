@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.admission import UNSAFE
 from api.deps import Deps
+from api.front.admission import UNSAFE
 from api.problems import KEY_IN_USE, KEY_REUSED, MEDIA_TYPE, Problem, invalid
 from domain.errors import Transient
 

@@ -19,8 +19,8 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 
 from api import metrics
-from api.breakers import Breaker
 from api.problems import RATE_LIMITED, Problem
+from api.resilience.breakers import Breaker
 from domain.errors import StoreAway
 from domain.settings import Limits
 

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from domain.entities import FeedEntry, Photo, PhotoStatus
 from domain.feed_audit import Fault, FeedAudit, Finding, Strangers, Tally, Totals, Why
-from ops.feed_ports import TruthStores
-from ops.feed_sources import Sources, TableFaults, everyone, just_above
-from ops.feed_under_way import UnderWay
+from ops.feed.ports import TruthStores
+from ops.feed.sources import Sources, TableFaults, everyone, just_above
+from ops.feed.under_way import UnderWay
 
 T = TypeVar("T")
 EXAMPLES = 10

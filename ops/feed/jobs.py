@@ -22,11 +22,11 @@ from domain.feed_audit import Fault, Finding, Why
 from domain.feed_explain import Explanation, explain
 from domain.settings import Settings
 from ops.errors import Refused
-from ops.feed_audit import Audit, LookUnderWay, Report
-from ops.feed_audit import Progress as Advance
-from ops.feed_rebuild_run import Done, Lag, Place, RebuildRun
-from ops.feed_sources import everyone
-from ops.feed_under_way import UnderWay, Unhandled
+from ops.feed.audit import Audit, LookUnderWay, Report
+from ops.feed.audit import Progress as Advance
+from ops.feed.rebuild_run import Done, Lag, Place, RebuildRun
+from ops.feed.sources import everyone
+from ops.feed.under_way import UnderWay, Unhandled
 from ops.lag import Observer
 from ops.session import opened
 from stores.connect import Stores

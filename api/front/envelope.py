@@ -8,9 +8,10 @@ from collections.abc import Collection
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import limits, metrics
-from api.deadlines import Deadlines
+from api import metrics
+from api.front import limits
 from api.problems import INTERNAL, problem_of
+from api.resilience.deadlines import Deadlines
 
 CALL_LIMIT_S = 25.0
 """Below the life of an unfinished Idempotency-Key, so that no two tries of a call overlap."""

@@ -17,7 +17,7 @@ import structlog
 from circuitbreaker import CircuitBreaker
 
 from api import metrics
-from api.deadlines import Deadlines
+from api.resilience.deadlines import Deadlines
 from domain.errors import StoreAway
 from domain.settings import Degradation
 

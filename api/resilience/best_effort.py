@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from api.breakers import Breakers
+from api.resilience.breakers import Breakers
 from domain.errors import Transient
 
 P = ParamSpec("P")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
-from api.best_effort import BestEffort
+from api.resilience.best_effort import BestEffort
 
 T = TypeVar("T")
 Read = Callable[[list[str], BestEffort], Awaitable[Mapping[str, T]]]

@@ -10,8 +10,8 @@ from domain import ids
 from domain import settings as settings_tree
 from domain.feed_audit import Fault, Finding
 from domain.feed_explain import MEANINGS
-from ops import feed_jobs
-from ops.feed_audit import Report, advice
+from ops.feed import jobs
+from ops.feed.audit import Report, advice
 from ops.output import json_option
 from ops.replay_plan import parse_bound
 from ops.report import rfc3339, show
@@ -39,7 +39,7 @@ def audit(since: str | None, as_json: bool) -> int:
     pending    younger than 30 s, or its events aren't handled yet
     lost       everything else
     """  # noqa: D301 - click's own mark for lines to be left as they are
-    report = asyncio.run(feed_jobs.audit(settings_tree.load(), _time(since), quiet=as_json))
+    report = asyncio.run(jobs.audit(settings_tree.load(), _time(since), quiet=as_json))
     show(_audited(report), as_json, "examples")
     return 0 if report.clean else 1
 
@@ -52,7 +52,7 @@ def explain(post_id: str, user_id: str, as_json: bool) -> None:
     """Why POST is in somebody's feed, or why it isn't."""
     if not ids.is_id(post_id, "ph_"):
         raise click.UsageError(f"{post_id!r} is no post id")
-    answer = asyncio.run(feed_jobs.explained(settings_tree.load(), _user(user_id), post_id))
+    answer = asyncio.run(jobs.explained(settings_tree.load(), _user(user_id), post_id))
     document = {
         "post_id": answer.post_id,
         "in_feed": answer.in_feed,
@@ -92,7 +92,7 @@ def rebuild(
         raise click.UsageError("the rate is no number")
     users = [_user(each) for each in user_ids]
     settings = settings_tree.load()
-    done = asyncio.run(feed_jobs.rebuild(settings, users, rate, resume=resume, quiet=as_json))
+    done = asyncio.run(jobs.rebuild(settings, users, rate, resume=resume, quiet=as_json))
     show(done.document(), as_json)
     return 1 if done.unequal else 0
 

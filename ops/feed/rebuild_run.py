@@ -19,8 +19,8 @@ from domain.entities import Cursor, FeedEntry
 from domain.feed_digest import Total
 from domain.pace import Load, Pace, p99
 from ops.errors import Refused
-from ops.feed_ports import TruthStores
-from ops.feed_rebuild import Rebuild, Rebuilt
+from ops.feed.ports import TruthStores
+from ops.feed.rebuild import Rebuild, Rebuilt
 
 LOOK_EVERY_S = 1.0
 _AT_ONCE = 8

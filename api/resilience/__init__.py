@@ -1,0 +1,1 @@
+"""How the API goes on while a store is slow or away."""
