@@ -287,7 +287,7 @@ def figures(
         Figure("threshold, lowest", min(path), "followers", ("<", BIG), f"big authors: {BIG}"),
         Figure("threshold at the end", path[-1], "followers", (">=", BIG)),
         Figure("changes of direction", turns, "", ("==", 1), "down, then up"),
-        Figure("largest step up", max(rises), "times", ("<=", RISE + 1 / LOWEST)),
+        Figure("largest step up", max(rises), "times", ("<=", round(RISE + 1 / LOWEST, 3))),
         Figure("steps that the log doesn't tell", len(set(steps) - set(logged)), "", ("==", 0)),
         Figure("command and metric that say otherwise", unlike, "", ("==", 0), str(said)),
         Figure("big posts pulled", sum(kind != pushed for kind in kinds), "", (">=", 1)),

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from domain.secrets import Secrets
 from domain.settings import ROOT, Limits, Settings
 from ops import topics
 from ops.servers import processes
-from ops.servers.program import RunDir
+from ops.servers.program import Program, RunDir
 from ops.servers.stack import is_ready
 from ops.servers.supervisor import Supervisor
 from stores import migrate
@@ -116,11 +116,7 @@ def workers(chosen: Settings, given: Mapping[str, dict[str, str]]) -> Iterator[N
                 )
             started.append(process)
             run.pid_file(name).write_text(str(process.pid))
-        deadline = time.monotonic() + _READY_LIMIT_S
-        while not all(is_ready(known[name]) for name in given):
-            if any(each.poll() is not None for each in started) or time.monotonic() > deadline:
-                raise RuntimeError("the workers aren't ready")
-            time.sleep(0.1)
+        _await_ready([known[name] for name in given], started)
         yield
     finally:
         for process in started:
@@ -145,12 +141,17 @@ def api(chosen: Settings) -> Iterator[int]:
     program = next(each for each in processes.programs(chosen, run) if each.name == "api")
     process = subprocess.Popen(program.command, cwd=ROOT, env=environment())  # noqa: S603 - our own
     try:
-        deadline = time.monotonic() + _READY_LIMIT_S
-        while not is_ready(program):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the API isn't ready")
-            time.sleep(0.1)
+        _await_ready([program], [process])
         yield process.pid
     finally:
         process.terminate()
         process.wait(_STOP_LIMIT_S)
+
+
+def _await_ready(programs: Sequence[Program], started: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Raises RuntimeError when one ends, or isn't ready within a minute."""
+    deadline = time.monotonic() + _READY_LIMIT_S
+    while not all(map(is_ready, programs)):
+        if any(each.poll() is not None for each in started) or time.monotonic() > deadline:
+            raise RuntimeError(f"not ready: {', '.join(each.name for each in programs)}")
+        time.sleep(0.1)
