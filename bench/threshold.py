@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.tools.plot import line_chart
 from bench.tools.report import RESULTS, Figure, publish
-from domain.threshold import Bounds, Load, Why, move
+from domain.threshold import Bounds, Why, WriterLoad, move
 
 USERS, MEAN_FOLLOWERS, EXPONENT, MOST = 41.7e6, 35.0, 2.276, 4e6
 POSTS_PER_S, LOADS_A_POST = 2_400.0, 200.0
@@ -129,7 +129,7 @@ def steered(traffic: Traffic) -> tuple[Floats, Floats]:
     for second, end in enumerate(ends):
         if second % LOOK_S == 0 and second >= moved_at + STEP_S:
             speed = float(traffic.speed[second])
-            measured = Load(float(lags[second - LOOK_S : second].max()), WRITERS / speed)
+            measured = WriterLoad(float(lags[second - LOOK_S : second].max()), WRITERS / speed)
             made = move(threshold, [measured] * WRITERS, bounds)
             threshold, moved_at = made.followers, second if made.why is not Why.STEADY else moved_at
         posts = traffic.followers[begin:end]

@@ -41,7 +41,7 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class WriterLoad:
     """What one writer of feeds measured lately.
 
     `lag_s`: greatest age of a post when it was in the last feed of its chunk, or of one that is
@@ -69,7 +69,7 @@ class Move:
     why: Why
 
 
-def move(current: int, loads: Sequence[Load], bounds: Bounds) -> Move:
+def move(current: int, loads: Sequence[WriterLoad], bounds: Bounds) -> Move:
     """The next threshold. Without a writer that measured anything it only keeps to its bounds."""
     wanted, why = _wanted(current, loads, bounds)
     followers = min(max(round(wanted), bounds.lowest), bounds.highest)
@@ -80,7 +80,7 @@ def move(current: int, loads: Sequence[Load], bounds: Bounds) -> Move:
     return Move(followers, Why.BOUNDS if why is Why.STEADY else why)
 
 
-def _wanted(current: int, loads: Sequence[Load], bounds: Bounds) -> tuple[float, Why]:
+def _wanted(current: int, loads: Sequence[WriterLoad], bounds: Bounds) -> tuple[float, Why]:
     lag_s = max((load.lag_s for load in loads), default=None)
     if lag_s is None:
         return current, Why.STEADY
@@ -93,7 +93,7 @@ def _wanted(current: int, loads: Sequence[Load], bounds: Bounds) -> tuple[float,
     return (alone, Why.COST) if alone < wanted else (wanted, why)
 
 
-def _of_one_post(loads: Sequence[Load], freshness_s: float) -> float:
+def _of_one_post(loads: Sequence[WriterLoad], freshness_s: float) -> float:
     """Followers whom the writers together reach with one post in its share of the time."""
     costs = [load.write_s for load in loads if load.write_s]
     if not costs:

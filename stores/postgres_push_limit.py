@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from domain.threshold import Load, Move, Why
+from domain.threshold import Move, Why, WriterLoad
 from stores.postgres_pool import PostgresPool
 
 
@@ -12,7 +12,7 @@ class PostgresPushLimit:
     def __init__(self, pool: PostgresPool) -> None:
         self._pool = pool
 
-    async def report(self, writer: str, load: Load, now: int) -> None:
+    async def report(self, writer: str, load: WriterLoad, now: int) -> None:
         """Keep what a writer measured last."""
         await self._pool.run(
             "INSERT INTO writer_loads VALUES (%s, %s, %s, %s) ON CONFLICT (writer) DO UPDATE"
@@ -25,7 +25,7 @@ class PostgresPushLimit:
         self,
         since: int,
         now: int,
-        decide: Callable[[int | None, Sequence[Load]], Move],
+        decide: Callable[[int | None, Sequence[WriterLoad]], Move],
     ) -> Move | None:
         """Move the threshold, unless it was moved since; the others wait for the row."""
         async with self._pool.transaction() as connection:
@@ -44,7 +44,7 @@ class PostgresPushLimit:
             cursor = await connection.execute(
                 "SELECT lag_s, write_s FROM writer_loads ORDER BY writer"
             )
-            loads = [Load(lag_s, write_s) for lag_s, write_s in await cursor.fetchall()]
+            loads = [WriterLoad(lag_s, write_s) for lag_s, write_s in await cursor.fetchall()]
             move = decide(row[0] or None, loads)
             await connection.execute(
                 "UPDATE push_limit SET followers = %s, stepped_at = %s",

@@ -16,7 +16,7 @@ import structlog
 
 from domain.errors import Transient
 from domain.ports.graph import PushLimit
-from domain.threshold import Bounds, Load, Move, Why, move
+from domain.threshold import Bounds, Move, Why, WriterLoad, move
 from schemas.events import FanoutChunk
 from streams.delivery import LiveThreshold
 from streams.runtime.metrics import PushMetrics
@@ -71,7 +71,7 @@ class Meter:
             if not self._in_hand:
                 self._busy_s += self._monotonic() - self._busy_since
 
-    def read(self) -> Load:
+    def read(self) -> WriterLoad:
         """What was measured since the last reading."""
         waiting = (self._lag_s(chunk) for chunk in self._in_hand.values())
         lag_s = max(self._worst_s, *waiting, 0.0)
@@ -83,7 +83,7 @@ class Meter:
         if self._feeds >= _ENOUGH:
             self._write_s = self._busy_s / self._feeds
             self._feeds, self._busy_s = 0, 0.0
-        return Load(lag_s, self._write_s)
+        return WriterLoad(lag_s, self._write_s)
 
     def _age_s(self, chunk: FanoutChunk) -> float:
         return max(0.0, (self._clock() - chunk.published_at) / 1000)
@@ -128,7 +128,7 @@ class Steering:
         highest = await self._ceiling.followers()
         bounds = Bounds(min(self._lowest, highest), highest, self._freshness_s)
 
-        def decide(current: int | None, loads: Sequence[Load]) -> Move:
+        def decide(current: int | None, loads: Sequence[WriterLoad]) -> Move:
             made = move(current or highest, loads, bounds)
             if made.why is not Why.STEADY:
                 _tell(current or highest, made, loads)
@@ -145,7 +145,7 @@ class Steering:
                 log.warning("threshold.waits", error=str(error))
 
 
-def _tell(was: int, made: Move, loads: Sequence[Load]) -> None:
+def _tell(was: int, made: Move, loads: Sequence[WriterLoad]) -> None:
     costs = [load.write_s for load in loads if load.write_s]
     log.info(
         "threshold.moved",

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from domain.entities import Edge
-from domain.threshold import Load, Move
+from domain.threshold import Move, WriterLoad
 
 
 class Follows(Protocol):
@@ -101,11 +101,11 @@ class Celebrities(Protocol):
 class PushLimit(Protocol):
     """The adaptive threshold, and what the writers of feeds measure for it."""
 
-    async def report(self, writer: str, load: Load, now: int) -> None:
+    async def report(self, writer: str, load: WriterLoad, now: int) -> None:
         """Keep what a writer measured last (now: Unix ms)."""
 
     async def step(
-        self, since: int, now: int, decide: Callable[[int | None, Sequence[Load]], Move]
+        self, since: int, now: int, decide: Callable[[int | None, Sequence[WriterLoad]], Move]
     ) -> Move | None:
         """Move the threshold by `decide`, of where it is (None: nowhere yet) and the newest loads.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from domain.entities import User
 from domain.errors import Transient
-from domain.threshold import Load, Move, Why
+from domain.threshold import Move, Why, WriterLoad
 
 _MACHINES = 1024
 _CLAIM_S = 30.0
@@ -120,16 +120,16 @@ class MemoryPushLimit:
     """Twin of PostgresPushLimit."""
 
     def __init__(self) -> None:
-        self._loads: dict[str, tuple[int, Load]] = {}
+        self._loads: dict[str, tuple[int, WriterLoad]] = {}
         self._followers: int | None = None
         self._stepped_at = 0
 
-    async def report(self, writer: str, load: Load, now: int) -> None:
+    async def report(self, writer: str, load: WriterLoad, now: int) -> None:
         """Keep what a writer measured last."""
         self._loads[writer] = (now, load)
 
     async def step(
-        self, since: int, now: int, decide: Callable[[int | None, Sequence[Load]], Move]
+        self, since: int, now: int, decide: Callable[[int | None, Sequence[WriterLoad]], Move]
     ) -> Move | None:
         """Move the threshold, unless it was moved since."""
         if self._stepped_at > since:

@@ -7,7 +7,7 @@ import pytest
 
 from domain.ports.graph import PushLimit
 from domain.settings import Settings
-from domain.threshold import Load, Move, Why
+from domain.threshold import Move, Why, WriterLoad
 from stores import migrate
 from stores.memory.postgres import MemoryPushLimit
 from stores.postgres_pool import PostgresPool
@@ -31,9 +31,9 @@ class Decider:
     """Remembers what it was asked, and adds one."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[int | None, list[Load]]] = []
+        self.asked: list[tuple[int | None, list[WriterLoad]]] = []
 
-    def __call__(self, current: int | None, loads: Sequence[Load]) -> Move:
+    def __call__(self, current: int | None, loads: Sequence[WriterLoad]) -> Move:
         self.asked.append((current, list(loads)))
         return Move((current or 0) + 1, Why.ROOM)
 
@@ -41,13 +41,13 @@ class Decider:
 async def test_a_step_sees_where_it_is_and_the_newest_loads(limit: PushLimit) -> None:
     decide = Decider()
     assert await limit.followers() is None
-    await limit.report("b", Load(9.0, 0.5), 1_000)
-    await limit.report("b", Load(0.25, None), 1_001)
-    await limit.report("a", Load(2.0, 0.001), 1_002)
+    await limit.report("b", WriterLoad(9.0, 0.5), 1_000)
+    await limit.report("b", WriterLoad(0.25, None), 1_001)
+    await limit.report("a", WriterLoad(2.0, 0.001), 1_002)
     assert await limit.step(1_000, 1_003, decide) == Move(1, Why.ROOM)
     assert await limit.followers() == 1
     await limit.step(1_003, 1_004, decide)
-    assert decide.asked == [(None, [Load(2.0, 0.001), Load(0.25, None)]), (1, [])]
+    assert decide.asked == [(None, [WriterLoad(2.0, 0.001), WriterLoad(0.25, None)]), (1, [])]
 
 
 async def test_of_many_that_ask_one_steps(limit: PushLimit) -> None:
@@ -61,7 +61,7 @@ async def test_of_many_that_ask_one_steps(limit: PushLimit) -> None:
 async def test_who_looks_and_moves_nothing_holds_up_nobody(limit: PushLimit) -> None:
     """Posts that come late just after a look aren't late for a whole step more."""
 
-    def stay(current: int | None, _loads: Sequence[Load]) -> Move:
+    def stay(current: int | None, _loads: Sequence[WriterLoad]) -> Move:
         return Move(current or 9, Why.STEADY)
 
     for now in (2_000, 2_001):
@@ -72,7 +72,7 @@ async def test_who_looks_and_moves_nothing_holds_up_nobody(limit: PushLimit) -> 
 
 
 async def test_a_decision_that_fails_moves_nothing(limit: PushLimit) -> None:
-    def fail(_current: int | None, _loads: Sequence[Load]) -> Move:
+    def fail(_current: int | None, _loads: Sequence[WriterLoad]) -> Move:
         raise ZeroDivisionError
 
     await limit.step(1_000, 2_000, Decider())

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from domain.errors import StoreAway
 from domain.settings import Feed
-from domain.threshold import Load, Move, Why
+from domain.threshold import Move, Why, WriterLoad
 from schemas.events import FanoutChunk
 from stores.memory.postgres import MemoryCelebrities, MemoryPushLimit
 from streams.delivery import LiveThreshold
@@ -27,7 +27,7 @@ class FlakyLimit(MemoryPushLimit):
         self.failed = False
         self.reported = asyncio.Event()
 
-    async def report(self, writer: str, load: Load, now: int) -> None:
+    async def report(self, writer: str, load: WriterLoad, now: int) -> None:
         """Raises StoreAway once."""
         if not self.failed:
             self.failed = True
@@ -89,8 +89,8 @@ async def test_the_worst_age_since_the_last_reading_counts() -> None:
     meter = meter_of(time)
     for age_s in (2.0, 7.0, 1.0):
         await write(meter, time, age_s)
-    assert meter.read() == Load(7.0, None)
-    assert meter.read() == Load(0.0, None)
+    assert meter.read() == WriterLoad(7.0, None)
+    assert meter.read() == WriterLoad(0.0, None)
 
 
 async def test_a_chunk_that_hangs_is_late_while_it_does() -> None:
@@ -98,7 +98,7 @@ async def test_a_chunk_that_hangs_is_late_while_it_does() -> None:
     meter = meter_of(time)
     async with meter.writing(chunk(time), 10):
         time.passes(20)
-        assert meter.read() == Load(20.0, None)
+        assert meter.read() == WriterLoad(20.0, None)
 
 
 async def test_replays_and_marks_are_not_late() -> None:
@@ -163,7 +163,7 @@ async def test_the_next_step_comes_when_a_post_of_the_last_must_have_arrived() -
 
 async def test_the_worst_writer_counts_whoever_asks() -> None:
     time, limit = Time(), MemoryPushLimit()
-    await limit.report("another", Load(15.0, None), time.ms)
+    await limit.report("another", WriterLoad(15.0, None), time.ms)
     await steering_of(time, limit).round()
     assert await limit.followers() == 700
 
