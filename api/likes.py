@@ -92,7 +92,7 @@ async def _change(deps: Deps, request: Request, viewer: str, post_id: str, *, li
 async def _before(deps: Deps, viewer: str, post_id: str) -> tuple[Counts, bool]:
     """What is counted so far, and whether the viewer is among it: hot, else durable."""
     with suppress(Transient):
-        [(hot, liked, _)] = await deps.stores.reaction_cache.get([post_id], viewer)
+        [(hot, liked)] = await deps.stores.reaction_cache.get([post_id], viewer)
         if hot is not None:
             return hot, liked
     with suppress(Transient):

@@ -98,8 +98,8 @@ class RedisReactionCache:
 
     async def get(
         self, post_ids: Sequence[str], viewer_id: str
-    ) -> list[tuple[Counts | None, bool, bool | None]]:
-        """(counts or None when cold, liked by viewer, their click) of each post, in one trip.
+    ) -> list[tuple[Counts | None, bool]]:
+        """(counts or None when cold, whether the viewer is counted) of each post, in one trip.
 
         A post is cold when its counts or its set of likers are.
         """
@@ -107,18 +107,14 @@ class RedisReactionCache:
         sets = [likes_key(post_id) for post_id in post_ids]
         marks = Template(("SMISMEMBER", KEY, viewer_id, WHOLE))
         renewal = Template(("EXPIRE", KEY, self._ttl_s))
-        counts, (clicked,), found, _ = await self._redis.ask(
+        counts, found, _ = await self._redis.ask(
             ask_values(names),
-            ask(CLICKS, [clicked_key(viewer_id)]),
             ask(marks, sets),
             ask(renewal, names + sets if renews() else (), optional=True),
         )
-        clicks = read_clicks(clicked)
         return [
-            (read_counts(value), bool(liked), clicks.get(post_id))
-            if value and whole
-            else (None, False, clicks.get(post_id))
-            for post_id, value, (liked, whole) in zip(post_ids, counts, found, strict=True)
+            (read_counts(value), bool(liked)) if value and whole else (None, False)
+            for value, (liked, whole) in zip(counts, found, strict=True)
         ]
 
 

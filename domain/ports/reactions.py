@@ -66,11 +66,8 @@ class ReactionCache(Protocol):
 
     async def get(
         self, post_ids: Sequence[str], viewer_id: str
-    ) -> list[tuple[Counts | None, bool, bool | None]]:
-        """(counts or None when cold, liked by viewer, their click) of each post, in one trip.
-
-        The click is what `note_click` kept: True for a like, None when there is none.
-        """
+    ) -> list[tuple[Counts | None, bool]]:
+        """(counts or None when cold, whether the viewer is counted) of each post, in one trip."""
 
 
 class Notifications(Protocol):

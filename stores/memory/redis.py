@@ -252,16 +252,19 @@ class MemoryReactionCache:
 
     async def get(
         self, post_ids: Sequence[str], viewer_id: str
-    ) -> list[tuple[Counts | None, bool, bool | None]]:
-        """(counts or None when cold, liked by viewer, their click) of each post."""
+    ) -> list[tuple[Counts | None, bool]]:
+        """(counts or None when cold, whether the viewer is counted) of each post."""
         return [
             (
                 self._counts.get(post_id) if post_id in self._likers else None,
                 viewer_id in self._likers.get(post_id, ()),
-                self._clicks.get((post_id, viewer_id), ("", None))[1],
             )
             for post_id in post_ids
         ]
+
+    def clicks(self, user_id: str) -> dict[str, bool]:
+        """What a user clicked, by post, for the shelf's twin."""
+        return {post: liked for (post, who), (_, liked) in self._clicks.items() if who == user_id}
 
 
 class MemoryShelf:
@@ -283,12 +286,8 @@ class MemoryShelf:
         return Shown(
             posts=await self._posts.get(ids),
             people=await self._posts.get(authors),
-            counts=[counts for counts, _, _ in reactions],
-            liked=[counts is not None and liked for counts, liked, _ in reactions],
-            clicks={
-                post_id: click
-                for post_id, (_, _, click) in zip(ids, reactions, strict=True)
-                if click is not None
-            },
+            counts=[counts for counts, _ in reactions],
+            liked=[counts is not None and liked for counts, liked in reactions],
+            clicks=self._reactions.clicks(viewer_id),
             follows=None if following is None else following.intersection(authors),
         )

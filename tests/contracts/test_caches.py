@@ -3,7 +3,6 @@
 import pytest
 
 from domain.entities import Counts
-from domain.ids import compose, spell
 from domain.ports.feeds import PostCache
 from domain.ports.graph import FollowCache
 from domain.ports.reactions import ReactionCache
@@ -11,7 +10,7 @@ from domain.settings import Feed
 from stores import redis_client
 from stores.connect import Stores
 from stores.memory.redis import MemoryFollowCache, MemoryPostCache, MemoryReactionCache
-from tests.fresh import fresh_id, now_ms
+from tests.fresh import fresh_id
 
 FEED = Feed()
 
@@ -135,38 +134,8 @@ async def test_a_cold_set_of_likers_tells_nothing(
 ) -> None:
     assert await reaction_cache.put_like(post, user, liked=True) is None
     await reaction_cache.put_counts(post, Counts(1, 0))
-    assert await reaction_cache.get([post], user) == [(None, False, None)]
+    assert await reaction_cache.get([post], user) == [(None, False)]
     assert await reaction_cache.get([], user) == []
-
-
-@pytest.mark.parametrize("newest_last", [True, False])
-async def test_a_click_is_the_newest_and_for_its_viewer_alone(
-    reaction_cache: ReactionCache, user: str, post: str, newest_last: bool
-) -> None:
-    warm, other = fresh_id("ph_"), fresh_id("u_")
-    await reaction_cache.warm({warm: (Counts(1), [other])})
-    clicks = [(event_id, n == 1) for n, event_id in enumerate((fresh_id(), fresh_id()))]
-    for event_id, liked in clicks if newest_last else reversed(clicks):
-        await reaction_cache.note_click(post, user, event_id, liked=liked)
-    await reaction_cache.note_click(warm, other, fresh_id(), liked=False)
-    assert await reaction_cache.get([post, warm], user) == [
-        (None, False, True),
-        (Counts(1), False, None),
-    ]
-    assert await reaction_cache.get([warm], other) == [(Counts(1), True, False)]
-    assert await reaction_cache.put_like(warm, user, liked=False) == 1
-
-
-async def test_a_click_of_long_ago_is_forgotten_though_its_viewer_goes_on_clicking(
-    any_stores: Stores, user: str, post: str
-) -> None:
-    cache, another = any_stores.reaction_cache, fresh_id("ph_")
-    long_ago = spell(compose(now_ms() - 11_000, 0, 0))
-    await cache.note_click(another, user, fresh_id(), liked=True)
-    await cache.note_click(post, user, long_ago, liked=True)
-    assert await cache.get([post, another], user) == [(None, False, None), (None, False, True)]
-    await cache.note_click(another, user, fresh_id(), liked=False)
-    assert await any_stores.redis_server.call("HLEN", f"clicked:{user}") == 1
 
 
 async def test_likes_on_a_warm_set_are_counted_once(
@@ -182,10 +151,10 @@ async def test_likes_on_a_warm_set_are_counted_once(
     await reaction_cache.put_counts(post, Counts(1, 3))
     cold = fresh_id("ph_")
     assert await reaction_cache.get([post, cold], user) == [
-        (Counts(1, 3), True, None),
-        (None, False, None),
+        (Counts(1, 3), True),
+        (None, False),
     ]
-    assert await reaction_cache.get([post], other) == [(Counts(1, 3), False, None)]
+    assert await reaction_cache.get([post], other) == [(Counts(1, 3), False)]
 
 
 async def test_warming_replaces_what_was_there(
@@ -195,8 +164,8 @@ async def test_warming_replaces_what_was_there(
     many = [fresh_id("u_") for _ in range(2500)]
     assert await reaction_cache.put_likers(post, many) == 2500
     await reaction_cache.put_counts(post, Counts(2500))
-    assert await reaction_cache.get([post], user) == [(Counts(2500), False, None)]
-    assert await reaction_cache.get([post], many[7]) == [(Counts(2500), True, None)]
+    assert await reaction_cache.get([post], user) == [(Counts(2500), False)]
+    assert await reaction_cache.get([post], many[7]) == [(Counts(2500), True)]
 
 
 async def test_a_reader_warms_what_is_cold_and_nothing_else(
@@ -207,8 +176,8 @@ async def test_a_reader_warms_what_is_cold_and_nothing_else(
     await reaction_cache.put_counts(post, Counts(1, 1))
     await reaction_cache.warm({post: (Counts(), []), cold: (Counts(1, 2), [user])})
     assert await reaction_cache.get([post, cold], user) == [
-        (Counts(1, 1), True, None),
-        (Counts(1, 2), True, None),
+        (Counts(1, 1), True),
+        (Counts(1, 2), True),
     ]
     assert await reaction_cache.put_like(cold, user, liked=False) == 0
     await reaction_cache.warm({})
@@ -218,4 +187,4 @@ async def test_a_post_that_nobody_likes_can_be_warm(
     reaction_cache: ReactionCache, user: str, post: str
 ) -> None:
     await reaction_cache.warm({post: (Counts(), [])})
-    assert await reaction_cache.get([post], user) == [(Counts(), False, None)]
+    assert await reaction_cache.get([post], user) == [(Counts(), False)]

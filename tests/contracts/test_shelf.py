@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from domain.entities import Counts, FeedEntry
+from domain.ids import compose, spell
 from domain.ports.feeds import PostCache, Shelf, Shown
 from domain.ports.graph import FollowCache
 from domain.ports.reactions import ReactionCache
@@ -15,7 +16,7 @@ from stores.memory.redis import (
     MemoryReactionCache,
     MemoryShelf,
 )
-from tests.fresh import fresh_id
+from tests.fresh import fresh_id, now_ms
 
 if TYPE_CHECKING:
     from stores.connect import Stores
@@ -100,6 +101,36 @@ async def test_entries_of_one_author_share_what_is_theirs(caches: Caches, viewer
     await follow(caches, viewer, [author])
     shown = await caches.shelf.read(page, viewer)
     assert (shown.people, shown.follows) == ([b"{}"] * 3, {author})
+
+
+@pytest.mark.parametrize("newest_last", [True, False])
+async def test_a_click_is_the_newest_and_for_its_viewer_alone(
+    caches: Caches, viewer: str, newest_last: bool
+) -> None:
+    page, other = fresh_entries(2), fresh_id("u_")
+    cold, warm = (entry.post_id for entry in page)
+    await caches.reactions.warm({warm: (Counts(1), [other])})
+    clicks = [(event_id, n == 1) for n, event_id in enumerate((fresh_id(), fresh_id()))]
+    for event_id, liked in clicks if newest_last else reversed(clicks):
+        await caches.reactions.note_click(cold, viewer, event_id, liked=liked)
+    await caches.reactions.note_click(warm, other, fresh_id(), liked=False)
+    own, theirs = [await caches.shelf.read(page, who) for who in (viewer, other)]
+    assert (own.clicks, theirs.clicks) == ({cold: True}, {warm: False})
+    assert theirs.liked == [False, True], "what is counted is told beside it"
+    assert await caches.reactions.put_like(warm, viewer, liked=False) == 1
+
+
+async def test_a_click_of_long_ago_is_forgotten_though_its_viewer_goes_on_clicking(
+    any_stores: "Stores", viewer: str
+) -> None:
+    cache, page = any_stores.reaction_cache, fresh_entries(2)
+    post, another = (entry.post_id for entry in page)
+    long_ago = spell(compose(now_ms() - 11_000, 0, 0))
+    await cache.note_click(another, viewer, fresh_id(), liked=True)
+    await cache.note_click(post, viewer, long_ago, liked=True)
+    assert (await any_stores.shelf.read(page, viewer)).clicks == {another: True}
+    await cache.note_click(another, viewer, fresh_id(), liked=False)
+    assert await any_stores.redis_server.call("HLEN", f"clicked:{viewer}") == 1
 
 
 async def follow(caches: Caches, viewer: str, followees: list[str]) -> None:
