@@ -92,7 +92,9 @@ class Feed(_Frozen):
     cap: int = Field(3000, ge=20)
     trim_slack: int = Field(300, ge=0)
     ttl_s: int = Field(7 * 86400, ge=60)
-    following_ttl_s: int = Field(300, ge=1)
+    following_ttl_s: int = Field(
+        300, ge=1, le=300, description="API processes remember an unfollowing for longer"
+    )
     post_ttl_s: int = Field(3600, ge=1)
     chunk_followers: int = Field(
         250, ge=1, description="what is behind a chunk waits for so many feeds at most"

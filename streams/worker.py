@@ -39,6 +39,7 @@ from streams.topology import BY_NAME
 from topics.record import Record
 
 START_LIMIT_S = 60.0
+"""For both preparations and Faust's own start together."""
 PREPARE_LIMIT_S = 15.0
 """For connecting, and for a handler's own preparations, before the first event is read."""
 FINISH_LIMIT_S = 6.0

@@ -16,7 +16,7 @@ from domain.errors import Transient
 from domain.ports.graph import FollowCache
 
 FOLLOWS_TOLD_S = 600.0
-"""Longer than a cached follow set lives."""
+"""Longer than a cached follow set may live (`Feed.following_ttl_s`)."""
 _FORGET_LIMIT_S = 0.5  # what who follows or unfollows pays at most; Redis answers in milliseconds
 
 

@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import pytest
+from pydantic import ValidationError
+
+from api.feed.follow_changes import FOLLOWS_TOLD_S
 from api.feed.last_pages import LastPages
 from api.feed.page import Completeness, Page
 from domain.entities import Counts, Cursor
 from domain.ids import spell
 from domain.post_json import join_post, post_bytes
-from domain.settings import Degradation
+from domain.settings import Degradation, Feed
 from tests.feed_world import EDGE, T0, photo
 
 ANN, BOB = "u_00000000ann", "u_00000000bob"
@@ -128,3 +132,8 @@ async def test_no_room_at_all_keeps_nothing() -> None:
     pages = LastPages(Degradation(kept_pages_bytes=0), clock := Clock())
     pages.keep(ANN, page_of(1), clock.now)
     assert pages.get(ANN, 20) is None
+
+
+def test_an_unfollowing_is_known_for_longer_than_any_cached_follow_set_lives() -> None:
+    with pytest.raises(ValidationError):
+        Feed(following_ttl_s=round(FOLLOWS_TOLD_S))
