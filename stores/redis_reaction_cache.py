@@ -40,13 +40,21 @@ return redis.call('SCARD', KEYS[1]) - 1
 
 _NOTE_CLICK = Script("""
 -- ARGV: post id, event id and '1' for a like, ttl in seconds, the event id before which all is old.
--- Event ids sort by time: the newest of a post stays.
+-- Event ids sort by time: the newest of a post stays. They sort by bytes: `<` sorts as the server's
+-- language does.
+local function before(one, other)
+  for i = 1, #one do
+    local left, right = string.byte(one, i), string.byte(other, i) or 0
+    if left ~= right then return left < right end
+  end
+  return #one < #other
+end
 local kept = redis.call('HGETALL', KEYS[1])
 for i = 1, #kept, 2 do
-  if kept[i + 1] < ARGV[4] then redis.call('HDEL', KEYS[1], kept[i]) end
+  if before(kept[i + 1], ARGV[4]) then redis.call('HDEL', KEYS[1], kept[i]) end
 end
 local known = redis.call('HGET', KEYS[1], ARGV[1])
-if not known or known < ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+if not known or before(known, ARGV[2]) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 """)
 
