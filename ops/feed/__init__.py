@@ -1,4 +1,7 @@
-"""`photofeed feed`: is every feed what it must be, why is a post in one, and make it so."""
+"""`photofeed feed`: is every feed what it must be, why is a post in one, and make it so.
+
+The commands' functions aren't called as the modules beside them: they would hide those.
+"""
 
 import asyncio
 import math
@@ -28,7 +31,7 @@ def command() -> None:
 @command.command("audit")
 @click.option("--since", metavar="TIME", help="Only posts published at this time or later.")
 @json_option
-def audit(since: str | None, as_json: bool) -> int:
+def audit_feeds(since: str | None, as_json: bool) -> int:
     """Compare every feed with the stores; exit 1 if posts are lost, ghosts or duplicates.
 
     \b
@@ -48,7 +51,7 @@ def audit(since: str | None, as_json: bool) -> int:
 @click.argument("post_id", metavar="POST")
 @click.option("--user", "user_id", required=True, metavar="U", help="Whose feed.")
 @json_option
-def explain(post_id: str, user_id: str, as_json: bool) -> None:
+def explain_post(post_id: str, user_id: str, as_json: bool) -> None:
     """Why POST is in somebody's feed, or why it isn't."""
     if not ids.is_id(post_id, "ph_"):
         raise click.UsageError(f"{post_id!r} is no post id")
@@ -77,7 +80,7 @@ def explain(post_id: str, user_id: str, as_json: bool) -> None:
 )
 @click.option("--resume", is_flag=True, help="Go on where the last --all was broken off.")
 @json_option
-def rebuild(
+def rebuild_feeds(
     user_ids: tuple[str, ...], everybody: bool, rate: float, resume: bool, as_json: bool
 ) -> int:
     """Make feeds from the stores again, while they are read.
