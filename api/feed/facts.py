@@ -10,7 +10,6 @@ from domain.feed_explain import Facts, belongs
 from domain.feed_view import Sights, Source, View
 from domain.ports.feeds import FeedPage, Shelf, Timelines
 from domain.ports.graph import Follows
-from domain.settings import Degradation
 
 
 class FactStores(Protocol):
@@ -42,14 +41,11 @@ class _Caches:
     built_at: int
 
 
-async def facts_of(
-    stores: FactStores, viewer_id: str, post: Photo, breakers: Breakers | None = None
-) -> Facts:
+async def facts_of(stores: FactStores, viewer_id: str, post: Photo, breakers: Breakers) -> Facts:
     """As of now, from a few places each. Raises StoreAway, Transient: without one nothing is known.
 
     No guess is made from the others: what isn't cached looks the same as what can't be read.
     """
-    breakers = breakers or Breakers(Degradation())
     edge = await breakers["postgres"].run(stores.follows.edge, viewer_id, post.user_id)
     known = Facts(viewer_id, post, edge, sight=None)
     if post.published_at is None:

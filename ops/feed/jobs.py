@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from api.feed.facts import facts_of
+from api.resilience.breakers import Breakers
 from domain.entities import FeedEntry, PhotoStatus
 from domain.feed_audit import Fault, Finding, Why
 from domain.feed_explain import Explanation, explain
@@ -50,7 +51,7 @@ async def explained(settings: Settings, user_id: str, post_id: str) -> Explanati
             raise Refused(f"there is no post {post_id}")
         await _all_there(stores, [user_id])
         way = await _under_way(settings, stores)()
-        facts = await facts_of(stores, user_id, post)
+        facts = await facts_of(stores, user_id, post, Breakers(settings.degradation))
         entry = FeedEntry(post.published_at or 0, post_id, post.user_id)
         finding = Finding(Fault.LOST, user_id, entry, Why.MISSING)
         changed_at = facts.edge.changed_at if facts.edge else 0

@@ -9,6 +9,7 @@ from functools import cached_property
 import pytest
 
 from api.feed.facts import facts_of
+from api.resilience.breakers import Breakers
 from domain.entities import FeedEntry
 from domain.feed import member
 from domain.feed_audit import FRESH_MS, Fault, Filtered, Why
@@ -84,7 +85,9 @@ class Scene:
     async def reason(self, entry: FeedEntry) -> Reason:
         post = await self.stores.photos.get(entry.post_id)
         assert post is not None
-        facts = await facts_of(self.stores, self.viewer, post)
+        facts = await facts_of(
+            self.stores, self.viewer, post, Breakers(self.stores.settings.degradation)
+        )
         return explain(facts, under_way=False).reason
 
     async def plant(self, entry: FeedEntry) -> None:

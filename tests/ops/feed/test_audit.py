@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.feed.facts import facts_of
+from api.resilience.breakers import Breakers
 from domain.entities import Cursor, FeedEntry, PhotoStatus
 from domain.feed_audit import Fault, Filtered, Finding, Why
 from domain.feed_explain import Explanation, Reason, explain
-from domain.settings import Feed
+from domain.settings import Degradation, Feed
 from ops.feed import audit as feed_audit
 from ops.feed.audit import Audit, Report
 from ops.feed.under_way import UnderWay
@@ -54,7 +55,8 @@ async def findings(life: Life, way: UnderWay | None = None) -> list[Finding]:
 
 
 async def explained(life: Life, viewer: str, post_id: str) -> Explanation:
-    facts = await facts_of(life.world, viewer, life.world.photos.rows[post_id])
+    post, breakers = life.world.photos.rows[post_id], Breakers(Degradation())
+    facts = await facts_of(life.world, viewer, post, breakers)
     return explain(facts, under_way=False)
 
 
