@@ -78,17 +78,18 @@ def _start(stack: Stack, say: Say, *, only: str | None, fresh: bool) -> None:
         program.finish()
     run.endpoints.write_text(json.dumps(stack.endpoints(), indent=2) + "\n")
     if only != "servers":
-        _schemas(stack.settings)
+        apply_schemas(stack.settings)
         _bring_up(run, stack.own, say)
 
 
-def _schemas(settings: Settings) -> None:
-    """Bring stores and topics to this version; safe to run again.
+def apply_schemas(settings: Settings) -> None:
+    """Bring stores, topics and an outside schema registry to this version; safe to run again.
 
     Imported here: servers alone need neither client libraries nor schemas.
     """
     importlib.import_module("stores.migrate").run(settings)
     importlib.import_module("ops.topics").apply_all(settings)
+    importlib.import_module("ops.schemas").fill_registry(settings)
 
 
 def _bring_up(run: RunDir, programs: Sequence[Program], say: Say) -> None:

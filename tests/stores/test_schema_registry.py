@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from domain.errors import StoreAway, Transient
+from domain.settings import Settings
+from ops.servers import start
 from schemas.registry import committed
 from stores.schema_registry import SchemaRegistry
 
@@ -91,6 +93,11 @@ def test_one_that_counts_differently_is_refused(stand_in: tuple[str, Any]) -> No
     ids["theirs-value", '{"type": "string"}'] = 1000
     with pytest.raises(Transient, match="version 1: id 1 here, 1001 at"):
         SchemaRegistry(address).fill(committed())
+
+
+def test_the_bring_up_fills_the_one_that_is_set(settings: Settings, url: str) -> None:
+    start.apply_schemas(settings.model_copy(update={"schema_registry_url": url}))
+    assert SchemaRegistry(url).disagreements(committed()) == []
 
 
 def test_one_that_is_away_is_told() -> None:
