@@ -108,7 +108,9 @@ class Feed(_Frozen):
     adaptive_min: int = Field(
         1_000, ge=1, description="followers up to which posts are always pushed"
     )
-    freshness_s: float = Field(30.0, gt=0, description="age by which a post is in every feed")
+    freshness_s: float = Field(
+        30.0, gt=0, le=30, description="age by which a post is in every feed: 30 s is promised"
+    )
     builds_at_once: int = Field(8, ge=1, description="cold sets, by one API process; more wait")
     pull_heads_s: float = Field(
         1.0, ge=0, description="how long an API process keeps the newest of a pulled author's posts"
