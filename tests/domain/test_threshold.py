@@ -20,6 +20,14 @@ def bounds(draw: st.DrawFn) -> Bounds:
     return Bounds(lowest, draw(st.integers(lowest, 1_000_000)), draw(st.floats(1, 600)))
 
 
+@st.composite
+def placed(draw: st.DrawFn, currents: st.SearchStrategy[int]) -> tuple[int, Bounds]:
+    """A threshold, and bounds around it."""
+    current = draw(currents)
+    lowest, highest = draw(st.integers(1, current)), draw(st.integers(current, 1_000_000))
+    return current, Bounds(lowest, highest, draw(st.floats(1, 600)))
+
+
 @given(followers, loads, bounds())
 def test_it_keeps_to_its_bounds_whatever_is_measured(
     current: int, measured: list[WriterLoad], limits: Bounds
@@ -61,20 +69,20 @@ def test_between_room_and_late_nothing_moves(current: int, lag_s: float) -> None
     assert move(current, [WriterLoad(lag_s, None)], BOUNDS).followers == current
 
 
-@given(followers, loads, bounds())
+@given(placed(followers), loads)
 def test_what_would_change_little_stays(
-    current: int, measured: list[WriterLoad], limits: Bounds
+    place: tuple[int, Bounds], measured: list[WriterLoad]
 ) -> None:
-    assume(limits.lowest <= current <= limits.highest)
+    current, limits = place
     change = abs(move(current, measured, limits).followers - current)
     assert change == 0 or change >= LEAST_CHANGE * current
 
 
-@given(st.integers(1_000, 10_000), loads, bounds())
+@given(placed(st.integers(1_000, 10_000)), loads)
 def test_under_an_unchanging_load_it_goes_one_way_and_comes_to_rest(
-    current: int, measured: list[WriterLoad], limits: Bounds
+    place: tuple[int, Bounds], measured: list[WriterLoad]
 ) -> None:
-    assume(limits.lowest <= current <= limits.highest)
+    current, limits = place
     path = [current]
     for _ in range(200):
         path.append(move(path[-1], measured, limits).followers)

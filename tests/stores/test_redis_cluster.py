@@ -58,8 +58,7 @@ class Move:
 
     @classmethod
     async def of(cls, slot: int, nodes: list[RedisNode]) -> "Move":
-        ranges = await nodes[0].call("CLUSTER", "SLOTS")
-        port = next(owner[1] for first, last, owner, *_ in ranges if first <= slot <= last)
+        port = await owner(slot, nodes[0])
         return cls(slot, nodes, next(node for node in nodes if node.port == port))
 
     async def begin(self) -> None:
@@ -74,10 +73,22 @@ class Move:
             await self.source.call("MIGRATE", *where)
 
     async def end(self) -> None:
-        """All nodes are told, the new owner first."""
+        """All nodes are told, the new owner first; again where their own talk crossed it."""
         name = (await self.target.call("CLUSTER", "MYID")).decode()
-        for node in sorted(self.nodes, key=lambda node: node is not self.target):
-            await node.call("CLUSTER", "SETSLOT", self.slot, "NODE", name)
+
+        async def agreed() -> bool:
+            for node in sorted(self.nodes, key=lambda node: node is not self.target):
+                await node.call("CLUSTER", "SETSLOT", self.slot, "NODE", name)
+            await asyncio.sleep(0.05)
+            return {await owner(self.slot, node) for node in self.nodes} == {self.target.port}
+
+        await until(agreed)
+
+
+async def owner(slot: int, node: RedisNode) -> int:
+    """The port of the node that has a slot, as one of them sees it."""
+    ranges = await node.call("CLUSTER", "SLOTS")
+    return int(next(has[1] for first, last, has, *_ in ranges if first <= slot <= last))
 
 
 async def redirections(node: RedisNode) -> int:
