@@ -52,7 +52,6 @@ SLOW_SHARE = 0.85
 """Of the feeds that come due, what the narrow gate lets pass."""
 _LOOK_S, _WARM_S, _SETTLE_S = 0.25, 8.0, 60.0
 _PAGE_S = 4  # entries of a watcher's page for each second that a post may take; three are posted
-_AT_ONCE = 64
 _PLANNER, _WRITERS = "worker-plan_fan_out-0", ("worker-write_feeds-0", "worker-write_feeds-1")
 _GATE_PORT = 16_479  # before the offset
 
@@ -93,16 +92,9 @@ class Crowd:
         pairs = [(fan, a) for a in authors for fan in await world.people(sizes[a])]
         watchers = first + await world.people(1)
         await world.follow(pairs + [(watcher, a) for watcher in watchers for a in authors])
-        gate = asyncio.Semaphore(_AT_ONCE)
-
-        async def build(reader: str, content: list[FeedEntry]) -> None:
-            async with gate:
-                timelines = world.stores.timelines
-                await timelines.finish_build(reader, await timelines.begin_build(reader), content)
-
         older = {author: _older(world, author) for author in authors}
-        await asyncio.gather(*(build(fan, older[author]) for fan, author in pairs))
-        await asyncio.gather(*(build(watcher, []) for watcher in watchers))
+        await world.build({fan: older[author] for fan, author in pairs})
+        await world.build({watcher: [] for watcher in watchers})
         return cls(small, big, watchers)
 
 

@@ -30,7 +30,7 @@ from domain.secrets import Secrets
 from domain.settings import Feed, Settings
 
 ROUNDS, BIG, SMALL = 9, 10_000, 100
-_LIMIT_S, _POLL_S, _AT_ONCE = 20.0, 0.004, 64
+_LIMIT_S, _POLL_S = 20.0, 0.004
 BUDGET_S = 75.0
 LAST_FEED_LIMIT_S, DELAY_LIMIT = 1.5, 1.2
 TURNS = ("big", "alone", "meanwhile", "at once", "at once, few")
@@ -68,14 +68,7 @@ async def author(world: World, chosen: Settings, followers: int) -> Author:
     """A new author whose followers all have a built feed."""
     [user_id, *those] = await world.people(followers + 1)
     await world.follow([(one, user_id) for one in those])
-    gate = asyncio.Semaphore(_AT_ONCE)
-    timelines = world.stores.timelines
-
-    async def build(one: str) -> None:
-        async with gate:
-            await timelines.finish_build(one, await timelines.begin_build(one), [])
-
-    await asyncio.gather(*map(build, those))
+    await world.build({one: [] for one in those})
     book = TokenBook(chosen.tokens, Secrets.load(chosen.run_dir).jwt_key)
     token = book.issue(user_id, world.new_id(), world.now)
     return Author(user_id, token, [f"feed:{one}" for one in sorted(those)])

@@ -84,8 +84,7 @@ async def by_followers(bench: Bench) -> list[Point]:
     timelines, found = bench.world.stores.timelines, []
     people = await bench.world.people(max(FOLLOWERS) + 1)
     author, fans = people[0], people[1:]
-    for fan in fans:
-        await timelines.finish_build(fan, await timelines.begin_build(fan), [])
+    await bench.world.build({fan: [] for fan in fans})
     for count in FOLLOWERS:
 
         async def push(count: int = count) -> None:

@@ -33,11 +33,11 @@ def as_post(photo: Photo, event: PhotoProcessed) -> Photo:
     )
 
 
-def published(event: PhotoProcessed, post: Photo) -> PostPublished:
+def published(event_id: str, post: Photo) -> PostPublished:
     """The event of a durable post, told from its row."""
     at = post.published_at or 0
     return PostPublished(
-        event_id=derived(event.event_id, "published"),
+        event_id=event_id,
         occurred_at=at,
         version=post.version,
         post_id=post.photo_id,
@@ -70,4 +70,6 @@ class PublishPost:
         if photo is None:
             raise Unrecoverable(Reason.UNKNOWN_POST, event.photo_id)
         post = await self._photos.publish(as_post(photo, event), self._clock())
-        return [] if post is None else [Emit(POST_PUBLISHED, published(event, post))]
+        if post is None:
+            return []
+        return [Emit(POST_PUBLISHED, published(derived(event.event_id, "published"), post))]

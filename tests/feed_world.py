@@ -14,6 +14,7 @@ from domain.ports.photos import Photos
 from domain.settings import Feed
 from schemas.events import FanoutChunk, FollowCreated, FollowDeleted, PostPublished, VariantRef
 from stores.memory.postgres import MemoryPushLimit
+from streams import publish_post
 from streams.plan_fan_out import PlanFanOut
 from streams.refill_feeds import RefillFeeds
 from streams.write_feeds import WriteFeeds
@@ -100,22 +101,7 @@ def entry_of(post: Photo) -> FeedEntry:
 
 def published(post: Photo) -> PostPublished:
     """The event of a published photo."""
-    assert post.published_at is not None
-    return PostPublished(
-        event_id=f"e{post.photo_id}",
-        occurred_at=post.published_at,
-        version=post.version,
-        post_id=post.photo_id,
-        user_id=post.user_id,
-        published_at=post.published_at,
-        caption=post.caption,
-        tags=post.tags,
-        alt_text=post.alt_text,
-        width=post.width,
-        height=post.height,
-        placeholder=post.placeholder,
-        variants=post.variants,
-    )
+    return publish_post.published(f"e{post.photo_id}", post)
 
 
 class Life:

@@ -8,7 +8,6 @@ hear of: then the set of before is still there when it comes back, for its TTL o
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import suppress
 
 from api.resilience.breakers import Breaker
@@ -51,15 +50,9 @@ class Recently:
 class FollowChanges:
     """Forgets cached follow sets, and knows which are yet to be forgotten."""
 
-    def __init__(
-        self,
-        follow_cache: FollowCache,
-        breaker: Breaker,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, follow_cache: FollowCache, breaker: Breaker) -> None:
         self._cache = follow_cache
         self._breaker = breaker
-        self._clock = clock
         self.unforgotten = Recently(FOLLOWS_TOLD_S)
 
     async def forget(self, viewer_id: str) -> None:
@@ -67,7 +60,7 @@ class FollowChanges:
 
         It is tried whatever the breaker says: other processes may have found that Redis is back.
         """
-        self.unforgotten.note(viewer_id, self._clock())
+        self.unforgotten.note(viewer_id, time.monotonic())
         with suppress(Transient, TimeoutError):
             async with asyncio.timeout(_FORGET_LIMIT_S):
                 await self._forget(viewer_id)

@@ -4,18 +4,21 @@ The rows are those that the API and the stages would have made; only the way the
 Redis is left alone: the feeds that are read are built by the code that is measured.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
 from typing import cast
 
 from bench.tools.stack import stores
-from domain.entities import Counts, Photo, PhotoStatus
-from domain.ids import compose, spell
-from schemas.events import PostPublished, VariantRef
+from domain.entities import Counts, FeedEntry, Photo, PhotoStatus
+from domain.ids import compose, derived, spell
+from schemas.events import VariantRef
 from stores.connect import Stores
+from streams.publish_post import published
 from topics.catalog import POST_PUBLISHED
 
+_AT_ONCE = 64
 _USERS = """INSERT INTO users (user_id, username, password_hash, display_name, bio, created_at)
 SELECT id, 'b' || md5(id), '', 'Bench', '', %s FROM unnest(%s::text[]) AS id"""
 _FOLLOWS = """INSERT INTO follows (follower_id, followee_id, version, following, changed_at)
@@ -65,6 +68,16 @@ class World:
         followers, followees = zip(*pairs, strict=True)
         await self.stores.postgres.run(_FOLLOWS, (self.now, list(followers), list(followees)))
 
+    async def build(self, feeds: Mapping[str, Sequence[FeedEntry]]) -> None:
+        """Built feeds with these entries, by reader."""
+        gate, timelines = asyncio.Semaphore(_AT_ONCE), self.stores.timelines
+
+        async def one(reader: str, entries: Sequence[FeedEntry]) -> None:
+            async with gate:
+                await timelines.finish_build(reader, await timelines.begin_build(reader), entries)
+
+        await asyncio.gather(*(one(reader, entries) for reader, entries in feeds.items()))
+
     async def post(self, counts: Mapping[str, int], likes: int = 12) -> list[Photo]:
         """So many posts of each author, mixed in time, the newest a minute ago; oldest first.
 
@@ -96,7 +109,8 @@ class World:
         post = await self.stores.photos.publish(awaited, now)
         if post is None:
             raise RuntimeError(f"{awaited.photo_id} is somebody else's")
-        await self.stores.events.publish(POST_PUBLISHED, _published(post, now))
+        told = published(derived(post.photo_id, "published"), post)
+        await self.stores.events.publish(POST_PUBLISHED, told)
         return post
 
     async def like(self, posts: Sequence[Photo], fans: Sequence[str]) -> None:
@@ -131,24 +145,6 @@ def _photo(photo_id: str, author: str, at: int) -> Photo:
         variants=_VARIANTS,
         published_at=at,
         version=1,
-    )
-
-
-def _published(photo: Photo, at: int) -> PostPublished:
-    return PostPublished(
-        event_id=f"{photo.photo_id}.published",
-        occurred_at=at,
-        version=photo.version,
-        post_id=photo.photo_id,
-        user_id=photo.user_id,
-        published_at=at,
-        caption=photo.caption,
-        tags=photo.tags,
-        alt_text=photo.alt_text,
-        width=photo.width,
-        height=photo.height,
-        placeholder=photo.placeholder,
-        variants=photo.variants,
     )
 
 

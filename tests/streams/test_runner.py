@@ -258,9 +258,9 @@ async def test_the_unforeseen_stops_the_worker_and_writes_nothing() -> None:
     assert scene.log.records == []
 
 
-async def test_an_absent_broker_while_emitting_is_waited_for() -> None:
-    scene = Scene(emitting, PATIENT)
-    publish, left = scene.log.publish, [2]
+def absent_twice(publish: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """A broker that comes back at the third call."""
+    left = [2]
 
     async def sometimes(*arguments: Any) -> None:
         left[0] -= 1
@@ -268,22 +268,19 @@ async def test_an_absent_broker_while_emitting_is_waited_for() -> None:
             raise StoreAway("kafka")
         await publish(*arguments)
 
-    scene.log.publish = sometimes  # type: ignore[assignment,method-assign] # a broker that comes back
+    return sometimes
+
+
+async def test_an_absent_broker_while_emitting_is_waited_for() -> None:
+    scene = Scene(emitting, PATIENT)
+    scene.log.publish = absent_twice(scene.log.publish)  # type: ignore[assignment,method-assign] # a broker that comes back
     await scene.runner.process(record())
     assert len(scene.written("notification.requested")) == 1
 
 
 async def test_an_absent_broker_while_a_dead_letter_is_written_is_waited_for() -> None:
     scene = Scene(emitting, PATIENT)
-    publish, left = scene.log.publish_raw, [2]
-
-    async def sometimes(*arguments: Any) -> None:
-        left[0] -= 1
-        if left[0] >= 0:
-            raise StoreAway("kafka")
-        await publish(*arguments)
-
-    scene.log.publish_raw = sometimes  # type: ignore[assignment,method-assign] # a broker that comes back
+    scene.log.publish_raw = absent_twice(scene.log.publish_raw)  # type: ignore[assignment,method-assign] # a broker that comes back
     await scene.runner.process(record(b"junk"))
     assert len(scene.written("toy.dlq")) == 1
 
