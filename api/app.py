@@ -92,14 +92,15 @@ def create_app(settings: Settings, secrets: Secrets, stores: Stores) -> FastAPI:
     breakers = Breakers(settings.degradation)
     hydrator = Hydrator(stores, edge, breakers)
     reader = FeedReader(stores, edge, settings.feed, breakers)
+    feeds = _feeds(settings, stores, reader, hydrator, breakers)
     deps = Deps(
         settings=settings,
         stores=stores,
         tokens=TokenBook(settings.tokens, secrets.jwt_key),
         limits=Limiter(settings.limits, stores.call_counts, breakers["redis"]),
         breakers=breakers,
-        feeds=_feeds(settings, stores, reader, hydrator, breakers),
-        streams=FeedStreams(reader, settings.streams),
+        feeds=feeds,
+        streams=FeedStreams(feeds, settings.streams),
         hydrator=hydrator,
     )
     app = Api(

@@ -12,6 +12,7 @@ What is away is known by the breakers, so that the upper steps cost no waiting. 
 
 import random
 import time
+from collections.abc import Container
 from dataclasses import replace
 from enum import StrEnum
 
@@ -25,7 +26,7 @@ from api.feed.page import Completeness, Page
 from api.feed.reader import FeedReader
 from api.problems import UNAVAILABLE, Problem
 from api.resilience.breakers import Breakers, State
-from domain.entities import Cursor
+from domain.entities import Cursor, FeedEntry
 from domain.ports.graph import FollowCache
 from domain.settings import Degradation
 
@@ -85,6 +86,14 @@ class Ladder:
         _ANSWERED[page.completeness, source].inc()
         return page
 
+    async def news(
+        self, viewer_id: str, after: Cursor | None, known: Container[str]
+    ) -> list[FeedEntry] | None:
+        """As the reader's; None, too, while the cached follow set is older than the graph."""
+        if not await self._settled(viewer_id):
+            return None
+        return await self._usual.news(viewer_id, after, known)
+
     async def grid(
         self, user_id: str, viewer_id: str, before: Cursor | None, limit: int
     ) -> Page | None:
@@ -115,7 +124,7 @@ class Ladder:
             await self._replica.close()
 
     async def _home(self, viewer_id: str, before: Cursor | None, limit: int) -> tuple[Page, Source]:
-        if viewer_id in self._changes.unforgotten and not await self._changes.settle(viewer_id):
+        if not await self._settled(viewer_id):
             return await self._below(NOTHING, viewer_id, before, limit)
         began = time.monotonic()
         page = await self._usual.home(viewer_id, before, limit)
@@ -124,6 +133,11 @@ class Ladder:
                 self.last.keep(viewer_id, page, began)
             return page, Source.USUAL
         return await self._below(page, viewer_id, before, limit)
+
+    async def _settled(self, viewer_id: str) -> bool:
+        """Whether nothing older than the last change of whom the viewer follows will be read."""
+        changes = self._changes
+        return viewer_id not in changes.unforgotten or await changes.settle(viewer_id)
 
     async def _below(
         self, page: Page, viewer_id: str, before: Cursor | None, limit: int

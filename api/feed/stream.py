@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from api import metrics
-from api.feed.reader import FeedReader
+from api.feed.ladder import Ladder
 from api.problems import RATE_LIMITED, UNAVAILABLE, Problem, invalid
 from domain import cursors, ids
 from domain.entities import Cursor
@@ -53,8 +53,8 @@ class StreamDeps(Protocol):
 class FeedStreams:
     """The streams of one process: few a user, an address and altogether; ended together."""
 
-    def __init__(self, reader: FeedReader, settings: Streams) -> None:
-        self._reader = reader
+    def __init__(self, feeds: Ladder, settings: Streams) -> None:
+        self._feeds = feeds
         self._settings = settings
         self._open: Counter[str] = Counter()  # by user and by address
         self._all = 0
@@ -89,7 +89,7 @@ class FeedStreams:
         """Events and heartbeats, until the client is gone or the process ends."""
         loop = asyncio.get_running_loop()
         ending = asyncio.create_task(self._ending.wait())
-        watch = _Watch(self._reader, viewer_id, since)
+        watch = _Watch(self._feeds, viewer_id, since)
         yield b"retry: %d\n\n" % _RETRY_MS
         said = loop.time()
         try:
@@ -110,8 +110,8 @@ class FeedStreams:
 class _Watch:
     """What one stream has told of."""
 
-    def __init__(self, reader: FeedReader, viewer_id: str, since: Cursor | None) -> None:
-        self._reader = reader
+    def __init__(self, feeds: Ladder, viewer_id: str, since: Cursor | None) -> None:
+        self._feeds = feeds
         self._viewer_id = viewer_id
         self._since = since
         self._told: dict[str, Cursor] = {}
@@ -121,7 +121,7 @@ class _Watch:
         """An event when there is something new. A new client's first look only takes note."""
         since = self._since
         late = None if since is None else Cursor(max(0, since.published_at - _LATE_MS), "")
-        found = await self._reader.news(self._viewer_id, late, self._told)
+        found = await self._feeds.news(self._viewer_id, late, self._told)
         if found is None:
             return None
         new = [e for e in found if self._begun or (since is not None and place(e) > since)]

@@ -195,6 +195,20 @@ async def test_a_follow_set_that_outlived_an_unfollowing_is_not_believed(
     assert first not in (await at.life.world.follow_cache.following(at.viewer) or ())
 
 
+async def test_nor_does_the_stream_tell_of_who_was_unfollowed_while_redis_was_away() -> None:
+    at = await scene()
+    await at.read()
+    people = at.life.world.people
+    at.all("refuses", "redis")
+    await at.life.world.follows.unfollow(at.viewer, people[FIRST], "e", 1)
+    await at.ladder.follows_changed(at.viewer, follow=False)
+    assert await at.ladder.news(at.viewer, None, ()) is None, "nobody can tell"
+    at.all("well", "redis")
+    news = ids_of(await at.ladder.news(at.viewer, None, ()) or ())
+    assert news
+    assert news == (await at.want())[: len(news)]
+
+
 async def test_an_unfollowing_that_redis_heard_of_costs_later_reads_nothing() -> None:
     at = await scene()
     await at.ladder.follows_changed(at.viewer, follow=False)

@@ -14,13 +14,17 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Message
 
+from api.feed.direct import Direct
+from api.feed.ladder import Ladder
 from api.feed.stream import FeedStream, FeedStreams
 from api.front.envelope import Envelope
+from api.hydrator import Hydrator
 from api.problems import UNAUTHENTICATED, Problem
+from api.resilience.breakers import Breakers
 from domain import cursors
-from domain.settings import Feed, Settings, Streams
+from domain.settings import Degradation, Feed, Settings, Streams
 from tests.api.world import World as ApiWorld
-from tests.feed_world import Life, World, photo
+from tests.feed_world import EDGE, Life, World, photo
 from tests.waiting import until
 
 FEED = Feed(cap=20, trim_slack=3)
@@ -118,6 +122,14 @@ def opened(deps: Deps, viewer: str, last_id: str | None = None, ip: str = "::1")
     return Client(Envelope(FeedStream(deps), unlimited=("/feed/stream",)), viewer, last_id, ip)
 
 
+def ladder_of(life: Life) -> Ladder:
+    """Over the twins, with nothing away."""
+    world, settings = life.world, Degradation()
+    breakers = Breakers(settings)
+    direct = Direct(world, Hydrator(world, EDGE, breakers), breakers, settings)
+    return Ladder((life.reader, None), direct, breakers, settings, world.follow_cache)
+
+
 async def scene(posts: int = 5) -> tuple[Life, str, Deps]:
     """The viewer follows an author and a star; there are older posts."""
     life = Life(await World(FEED, 4).settle())
@@ -127,7 +139,7 @@ async def scene(posts: int = 5) -> tuple[Life, str, Deps]:
     for number in range(posts):
         await life.world.photos.add(photo(people[AUTHOR], number, number))
     await life.world.celebrities.start_pulling(people[STAR], "ph_00000000000")
-    return life, people[VIEWER], Deps(FeedStreams(life.reader, QUICK))
+    return life, people[VIEWER], Deps(FeedStreams(ladder_of(life), QUICK))
 
 
 async def looked(client: Client) -> None:
