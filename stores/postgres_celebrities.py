@@ -54,6 +54,13 @@ class PostgresCelebrities:
             (post_id, user_id),
         )
 
+    async def pulling_untold(self, user_id: str, post_id: str) -> None:
+        """Not all followers could be told by this post: if no other has told, the next one does."""
+        await self._pool.run(
+            "UPDATE pulled_authors SET told = false WHERE user_id = %s AND post_id = %s",
+            (user_id, post_id),
+        )
+
     async def pulled_among(self, user_ids: Sequence[str]) -> list[str]:
         """Those of them whose posts are to be pulled, sorted."""
         found = await self._pool.tuples(

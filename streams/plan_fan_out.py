@@ -5,7 +5,7 @@ ranges of follower ids, so that the writers share it evenly.
 
 * Push: each range gets the post. A post without followers has no ranges.
 * Pull: readers fetch the author's posts, so there is nothing to write, but for the post that tells
-  of it, the first whose ranges could be read: these get the mark that makes readers look
+  of it, the first whose chunks Kafka has: their ranges get the mark that makes readers look
   (docs/decisions/0013-push-or-pull.md).
 
 Nobody is missed by the marks. Pulling has begun (S, its commit) before the ranges are read (R). Who
@@ -117,12 +117,19 @@ class PlanFanOut:
         if pulled and not await self._tells_of_pulling(author_id, post_id):
             return ()
         bounds = [b async for b in self._follows.chunk_bounds(author_id, self._size)]
-        if pulled:
-            await self._celebrities.pulling_told(author_id, post_id)
         return [
             Emit(FANOUT_CHUNK, chunk(event, number, each, mark=pulled))
             for number, each in enumerate(bounds)
         ]
+
+    async def conclude(self, event: PostPublished, emits: Sequence[Emit]) -> None:
+        """No further post tells of pulling once this one's marks are on their way.
+
+        Raises StoreAway, Transient.
+        """
+        chunks = (emit.event for emit in emits)
+        if any(isinstance(each, FanoutChunk) and each.mark for each in chunks):
+            await self._celebrities.pulling_told(event.user_id, event.post_id)
 
     async def _tells_of_pulling(self, author_id: str, post_id: str) -> bool:
         """Whether the followers hear by this post that the author is pulled from now on.

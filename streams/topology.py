@@ -44,7 +44,7 @@ TOPOLOGY: tuple[Stage, ...] = (
         "write_feeds",
         reads=(t.FANOUT_CHUNK,),
         writes=(),
-        make=lambda s, _: WriteFeeds(s.follows, s.timelines, steering(s)),
+        make=lambda s, _: WriteFeeds(s.follows, s.timelines, s.celebrities, steering(s)),
     ),
     Stage(
         "refill_feeds",

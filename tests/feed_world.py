@@ -112,13 +112,16 @@ class Life:
         self.reader = reader_of(world)
         small_chunks = world.feed.model_copy(update={"chunk_followers": chunk})
         self.plan = PlanFanOut(world, small_chunks, lambda: T0)
-        self.write = WriteFeeds(world.follows, world.timelines)
+        self.write = WriteFeeds(world.follows, world.timelines, world.celebrities)
         self.refill = RefillFeeds(world, world.feed.cap)
 
     async def post(self, post: Photo) -> None:
         """The row, then its fan-out, as publish_post and the two stages do it."""
         await self.world.photos.add(post)
-        for emit in await self.plan(published(post)):
+        event = published(post)
+        emits = await self.plan(event)
+        await self.plan.conclude(event, emits)
+        for emit in emits:
             assert isinstance(emit.event, FanoutChunk)
             await self.write(emit.event)
 

@@ -88,6 +88,9 @@ class Celebrities(Protocol):
     async def pulling_told(self, user_id: str, post_id: str) -> None:
         """The followers are told by this post and no other; the first call counts."""
 
+    async def pulling_untold(self, user_id: str, post_id: str) -> None:
+        """Not all followers could be told by this post: if no other has told, the next one does."""
+
     async def pulled_among(self, user_ids: Sequence[str]) -> list[str]:
         """Those of them whose posts are to be pulled, sorted."""
 

@@ -103,6 +103,11 @@ class MemoryCelebrities:
         """The followers are told by this post; the first call counts."""
         self._pulled[user_id] = self._pulled[user_id] or post_id
 
+    async def pulling_untold(self, user_id: str, post_id: str) -> None:
+        """Not all followers could be told by this post: if no other has told, the next one does."""
+        if self._pulled.get(user_id) == post_id:
+            self._pulled[user_id] = ""
+
     async def pulled_among(self, user_ids: Sequence[str]) -> list[str]:
         """Those of them whose posts are to be pulled, sorted."""
         return sorted(self._pulled.keys() & set(user_ids))

@@ -36,7 +36,7 @@ from streams.runtime import dead_letters, tracing
 from streams.runtime.dead_letters import Failure
 from streams.runtime.flood import Flood
 from streams.runtime.metrics import Outcome, StageMetrics
-from streams.runtime.stage import Handler, Stage
+from streams.runtime.stage import Concludes, Handler, Stage
 from streams.runtime.trace_log import TraceLog
 from topics.record import Headers, Record
 
@@ -62,6 +62,8 @@ class StageRunner:
     ) -> None:
         self._stage = stage
         self._handler = handler
+        made: object = handler
+        self._concludes = made if isinstance(made, Concludes) else None
         self._events = events
         self._retries = retries
         self._clock = clock
@@ -129,6 +131,8 @@ class StageRunner:
             emits = await self._handler(event)
             trace = {tracing.HEADER: tracing.child_of(headers)}
             await asyncio.gather(*(self._events.publish(e.topic, e.event, trace) for e in emits))
+            if self._concludes is not None:
+                await self._concludes.conclude(event, emits)
 
         async def attempt_once_servers_answer() -> None:
             await self._patiently(attempt)

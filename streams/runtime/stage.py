@@ -45,6 +45,14 @@ class Prepares(Protocol):
         """Do it. Raises StoreAway, Transient: then the first event waits for it."""
 
 
+@runtime_checkable
+class Concludes(Protocol):
+    """A handler that has something to do once Kafka has what it emitted."""
+
+    async def conclude(self, event: Any, emits: Sequence[Emit]) -> None:  # noqa: ANN401 - its event
+        """Do it; until it succeeded the event isn't settled. Safe to repeat. Raises Transient."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One row of the topology. Its name is its consumer group."""

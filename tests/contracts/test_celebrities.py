@@ -55,6 +55,21 @@ async def test_one_post_tells_of_pulling_and_tells_again(celebrities: Celebritie
     assert tells == [False, True, False]
 
 
+async def test_whose_marks_failed_has_told_nobody_unless_another_post_did(
+    celebrities: Celebrities,
+) -> None:
+    star, (first, second, third) = fresh_id("u_"), [fresh_id("ph_") for _ in range(3)]
+    await celebrities.pulling_untold(star, first)
+    await celebrities.start_pulling(star, first)
+    await celebrities.pulling_told(star, first)
+    await celebrities.pulling_untold(star, first)
+    assert await celebrities.start_pulling(star, second)
+    await celebrities.pulling_told(star, second)
+    await celebrities.pulling_untold(star, first)
+    tells = [await celebrities.start_pulling(star, post) for post in (first, second, third)]
+    assert tells == [False, True, False]
+
+
 async def test_pulled_authors_are_sorted(celebrities: Celebrities) -> None:
     stars = [fresh_id("u_") for _ in range(3)]
     for star in stars:

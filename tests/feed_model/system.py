@@ -25,7 +25,7 @@ from schemas.events import (
     PostEdited,
     PostPublished,
 )
-from streams.runtime.stage import Emit, Handler, Recovers
+from streams.runtime.stage import Concludes, Emit, Handler, Recovers
 from streams.topology import BY_NAME
 from tests.feed_model.oracle import Doubt, Oracle
 from tests.feed_model.ports import Ports
@@ -156,7 +156,11 @@ class System:
         """Settle one event."""
         if self.pending:
             delivery = self.pending.pop(number % len(self.pending))
-            self._emit(delivery, await self._handlers[delivery.stage](delivery.event))
+            handler: object = self._handlers[delivery.stage]
+            emits = await self._handlers[delivery.stage](delivery.event)
+            self._emit(delivery, emits)
+            if isinstance(handler, Concludes):
+                await handler.conclude(delivery.event, emits)
 
     async def settle(self) -> None:
         """Until nothing is on its way."""

@@ -50,13 +50,16 @@ class Play:
         self.posts: list[FeedEntry] = []
         self.reader = reader_of(small)
         self.plan = PlanFanOut(small, FEED)
-        self.write = WriteFeeds(small.follows, small.timelines)
+        self.write = WriteFeeds(small.follows, small.timelines, small.celebrities)
         self.refill = RefillFeeds(small, FEED.cap)
 
     async def post(self, author: str, at: int) -> None:
         post = await posted(self.small.photos, author, AT + at)
         self.posts.append(entry_of(post))
-        for emit in await self.plan(published(post)):
+        event = published(post)
+        emits = await self.plan(event)
+        await self.plan.conclude(event, emits)
+        for emit in emits:
             assert isinstance(emit.event, FanoutChunk)
             await self.write(emit.event)
 

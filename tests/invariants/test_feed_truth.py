@@ -53,7 +53,7 @@ class Scene:
         self.since = now_ms() - 2 * FRESH_MS
         self.events: list[PostPublished] = []
         self.plan = PlanFanOut(stores, stores.settings.feed, now_ms)
-        self.write = WriteFeeds(stores.follows, stores.timelines)
+        self.write = WriteFeeds(stores.follows, stores.timelines, stores.celebrities)
 
     async def begin(self) -> None:
         for author in (self.ann, self.bob):
@@ -68,7 +68,9 @@ class Scene:
         return entry_of(post)
 
     async def fan_out(self, event: PostPublished) -> None:
-        for emit in await self.plan(event):
+        emits = await self.plan(event)
+        await self.plan.conclude(event, emits)
+        for emit in emits:
             assert isinstance(emit.event, FanoutChunk)
             await self.write(emit.event)
 

@@ -35,7 +35,7 @@ class SlowWriter:
     """The stage's handler, with time to be killed in before and after it."""
 
     def __init__(self, stores: Stores, folder: Path) -> None:
-        self._write = WriteFeeds(stores.follows, stores.timelines)
+        self._write = WriteFeeds(stores.follows, stores.timelines, stores.celebrities)
         self._begun = folder / "begun"
 
     async def __call__(self, event: FanoutChunk) -> Sequence[Emit]:

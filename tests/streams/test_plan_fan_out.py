@@ -30,10 +30,14 @@ async def posted(world: World, number: int = 1) -> Photo:
     return post
 
 
-async def chunks_of(world: World, post: Photo, size: int = 2) -> list[FanoutChunk]:
-    """What a new process plans for the post."""
+async def chunks_of(
+    world: World, post: Photo, size: int = 2, *, acknowledged: bool = True
+) -> list[FanoutChunk]:
+    """What a new process plans for the post; Kafka has it all, or nothing."""
     plan = PlanFanOut(world, world.feed.model_copy(update={"chunk_followers": size}), lambda: 5)
     emits = await plan(published(post))
+    if acknowledged:
+        await plan.conclude(published(post), emits)
     assert all(emit.topic is FANOUT_CHUNK for emit in emits)
     return [emit.event for emit in emits if isinstance(emit.event, FanoutChunk)]
 
@@ -134,7 +138,7 @@ async def test_the_posts_of_a_pulled_author_are_spread_and_those_of_others_are_n
 async def test_a_crash_between_the_beginning_and_its_chunks_loses_no_mark() -> None:
     world = await world_with(3, threshold=3)
     first = await posted(world)
-    await chunks_of(world, first)  # and nothing of it was published
+    await chunks_of(world, first, acknowledged=False)
     await world.celebrities.set_threshold(100)  # nor would it be decided so again
     again = await chunks_of(world, first)
     assert await reached(world, again) == world.people[1:]
@@ -158,6 +162,24 @@ async def test_where_the_beginning_ended_in_the_dead_letters_the_next_post_tells
     assert world.photos.hot
     assert await chunks_of(world, third) == []
     assert await chunks_of(world, first) == [], "the second has told"
+
+
+async def test_where_kafka_refused_the_marks_for_good_the_next_post_tells() -> None:
+    world = await world_with(3, threshold=3)
+    first, second, third = [await posted(world, number) for number in (1, 2, 3)]
+    assert await chunks_of(world, first, acknowledged=False)
+    marks = await chunks_of(world, second)
+    assert await reached(world, marks) == world.people[1:]
+    assert all(chunk.mark for chunk in marks)
+    assert await chunks_of(world, third) == []
+
+
+async def test_a_pushed_post_tells_nothing_of_pulling() -> None:
+    world = await world_with(3)
+    star = world.people[STAR]
+    await world.celebrities.start_pulling(star, "ph_00000000000")
+    await chunks_of(world, await posted(world))
+    assert await world.celebrities.start_pulling(star, "ph_00000000009")
 
 
 async def test_the_post_that_pulling_began_with_tells_the_followers_though_it_is_deleted() -> None:

@@ -327,3 +327,36 @@ async def test_what_a_stage_did_to_a_photo_is_traced() -> None:
     assert (line.photo_id, line.stage, line.outcome) == ("ph_1", "toy", "done")
     assert (line.topic, line.partition, line.offset) == ("fanout.chunk", 5, 1234)
     assert (line.wait_ms, line.work_ms) == (250, 0)
+
+
+class Concluding:
+    """A handler that notes what was written when it concludes."""
+
+    def __init__(self, log: MemoryEventLog) -> None:
+        self._log = log
+        self.written: list[int] = []
+
+    async def __call__(self, event: FanoutChunk) -> Sequence[Emit]:
+        return [*await emitting(event), *await emitting(event)]
+
+    async def conclude(self, event: FanoutChunk, emits: Sequence[Emit]) -> None:
+        assert event.post_id == "ph_1"
+        assert len(emits) == 2
+        self.written.append(len(self._log.records))
+
+
+@pytest.mark.parametrize("refused", [0, 1, 10**9])
+async def test_a_handler_concludes_once_kafka_has_all_that_it_emitted(refused: int) -> None:
+    log, left = MemoryEventLog(), [refused]
+    handler, publish = Concluding(log), log.publish
+
+    async def sometimes(*arguments: Any) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise Transient("no")
+        await publish(*arguments)
+
+    log.publish = sometimes  # type: ignore[assignment,method-assign] # a broker that refuses
+    stage = Stage("toy", (t.FANOUT_CHUNK,), (t.NOTIFICATION_REQUESTED,), lambda *_: handler)
+    await StageRunner(stage, handler, log, QUICK).process(record())
+    assert handler.written == {0: [2], 1: [3], 10**9: []}[refused]

@@ -196,7 +196,8 @@ async def test_posts_are_decided_by_it_where_it_is_switched_on() -> None:
 async def test_a_writer_reports_in_the_background_and_outlives_a_store_that_is_away() -> None:
     time, limit = Time(), FlakyLimit()
     world = await World(Feed(), 1).settle()
-    writer = WriteFeeds(world.follows, world.timelines, steering_of(time, limit, fresh_s=0.003))
+    steers = steering_of(time, limit, fresh_s=0.003)
+    writer = WriteFeeds(world.follows, world.timelines, world.celebrities, steers)
     await writer.prepare()
     async with asyncio.timeout(30):
         await limit.reported.wait()
