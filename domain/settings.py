@@ -95,7 +95,9 @@ class Feed(_Frozen):
     following_ttl_s: int = Field(
         300, ge=1, le=300, description="API processes remember an unfollowing for longer"
     )
-    post_ttl_s: int = Field(3600, ge=1)
+    post_ttl_s: int = Field(
+        3600, ge=1, le=3600, description="API processes remember a deletion for longer"
+    )
     chunk_followers: int = Field(
         250, ge=1, description="what is behind a chunk waits for so many feeds at most"
     )

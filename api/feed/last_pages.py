@@ -22,7 +22,8 @@ from domain.settings import Degradation
 
 _PER_POST = 64  # bytes beside a post's own: its object, its place in the list
 _PER_PAGE = 400
-_DELETED_TOLD_S = 3600.0  # about as long as a post's ready bytes do
+DELETED_TOLD_S = 2 * 3600.0
+"""Longer than a post's ready bytes may live (`Feed.post_ttl_s`), a replica's included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class LastPages:
         self._pages: OrderedDict[str, _Kept] = OrderedDict()
         self._bytes = 0
         self._unfollowed = Recently(FOLLOWS_TOLD_S)
-        self._deleted = Recently(_DELETED_TOLD_S)
+        self._deleted = Recently(DELETED_TOLD_S)
 
     def keep(self, viewer_id: str, page: Page, since: float) -> None:
         """Keep a complete first page that was begun to be read at `since` (this clock).

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.feed.follow_changes import FOLLOWS_TOLD_S
-from api.feed.last_pages import LastPages
+from api.feed.last_pages import DELETED_TOLD_S, LastPages
 from api.feed.page import Completeness, Page
 from domain.entities import Counts, Cursor
 from domain.ids import spell
@@ -137,3 +137,9 @@ async def test_no_room_at_all_keeps_nothing() -> None:
 def test_an_unfollowing_is_known_for_longer_than_any_cached_follow_set_lives() -> None:
     with pytest.raises(ValidationError):
         Feed(following_ttl_s=round(FOLLOWS_TOLD_S))
+
+
+def test_a_deletion_is_known_for_longer_than_any_ready_bytes_live() -> None:
+    """Jitter lets them live a tenth longer; a replica that the primary left can't renew them."""
+    with pytest.raises(ValidationError):
+        Feed(post_ttl_s=round(DELETED_TOLD_S / 1.1))
