@@ -121,10 +121,12 @@ class World:
             await self.stores.reactions.put_counts(post.photo_id, Counts(len(fans), 3))
 
     async def pull(self, posts: Sequence[Photo]) -> None:
-        """The authors of these posts are pulled from now on."""
+        """The authors of these posts are pulled from now on, and nobody is left to be told."""
+        celebrities = self.stores.celebrities
         for post in posts:
-            await self.stores.celebrities.flag(post.user_id, 10_001, self.now)
-            await self.stores.celebrities.start_pulling(post.user_id, post.photo_id)
+            await celebrities.flag(post.user_id, 10_001, self.now)
+            await celebrities.start_pulling(post.user_id, post.photo_id)
+            await celebrities.pulling_told(post.user_id, post.photo_id)
 
 
 def _photo(photo_id: str, author: str, at: int) -> Photo:
