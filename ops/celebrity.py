@@ -18,6 +18,7 @@ from ops.errors import Refused
 from ops.output import json_option
 from ops.report import rfc3339, show
 from ops.session import opened
+from streams.delivery import CelebrityFlags
 
 LOWEST = 1
 HIGHEST = 1_000_000
@@ -65,11 +66,8 @@ async def _flagged(settings: Settings) -> list[dict[str, Any]]:
 
 
 async def _clear(settings: Settings, user_id: str) -> bool:
-    """The mirror goes too, even when the flag was gone: an earlier clear may have broken off."""
     async with opened(settings) as stores:
-        cleared = await stores.celebrities.clear(user_id)
-        await stores.follow_cache.put_celebrity(user_id, flagged=False)
-        return cleared
+        return await CelebrityFlags(stores.celebrities, stores.follow_cache).clear(user_id)
 
 
 async def _threshold(settings: Settings, followers: int | None) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class CelebrityFlags:
         """Whether readers pull this author's new posts for good."""
         mirrored = await self._cache.is_celebrity(user_id)
         if mirrored is None and await self._celebrities.is_flagged(user_id):
-            await self._mirror(user_id)
+            await self._mirror(user_id, flagged=True)
             return True
         return mirrored or False
 
@@ -42,14 +42,21 @@ class CelebrityFlags:
         if await self.is_set(user_id):
             return False
         await self._celebrities.flag(user_id, followers, now)
-        await self._mirror(user_id)
+        await self._mirror(user_id, flagged=True)
         return True
 
-    async def _mirror(self, user_id: str) -> None:
-        """A clear that comes in between is seen by the second look, or mirrors itself after it."""
-        await self._cache.put_celebrity(user_id, flagged=True)
-        if not await self._celebrities.is_flagged(user_id):
-            await self._cache.put_celebrity(user_id, flagged=False)
+    async def clear(self, user_id: str) -> bool:
+        """Take it away; whether it was set. The mirror goes in any case: a clear may break off."""
+        cleared = await self._celebrities.clear(user_id)
+        await self._mirror(user_id, flagged=False)
+        return cleared
+
+    async def _mirror(self, user_id: str, *, flagged: bool) -> None:
+        """Whoever puts last looks at the flag after that: the mirror ends as the flag does."""
+        await self._cache.put_celebrity(user_id, flagged=flagged)
+        while await self._celebrities.is_flagged(user_id) is not flagged:
+            flagged = not flagged
+            await self._cache.put_celebrity(user_id, flagged=flagged)
 
 
 class LiveThreshold:
