@@ -55,7 +55,7 @@ SLOW_SHARE = 0.85
 _LOOK_S, _WARM_S, _SETTLE_S = 0.25, 8.0, 60.0
 _PAGE_S = 4  # entries of a watcher's page for each second that a post may take; three are posted
 _PLANNER, _WRITERS = "worker-plan_fan_out-0", ("worker-write_feeds-0", "worker-write_feeds-1")
-_NONE = "none"
+_NONE = math.nan  # it misses every bar
 _GATE_PORT = 16_479  # before the offset
 
 
@@ -299,7 +299,7 @@ def figures(
     turns = sum((a < b) != (c < d) for (a, b), (c, d) in pairwise(steps))
     rises = [b / a for a, b in steps if b > a]
     pushed = str(Delivery.PUSH)
-    told_low = [said.get(name, math.nan) for name in ("command", "metric")]
+    told_low = [said.get(name, _NONE) for name in ("command", "metric")]
     unlike = sum(value not in path or value >= CEILING for value in told_low)
     logged = [(move["was"], move["followers"]) for move in moves]
     return [
