@@ -19,6 +19,7 @@ from domain.feed_explain import Explanation, Reason, explain
 from domain.settings import Degradation, Feed
 from ops.feed import audit as feed_audit
 from ops.feed.audit import Audit, Report
+from ops.feed.rebuild import Rebuild
 from ops.feed.under_way import UnderWay
 from tests.feed_world import T0, Life, World, entry_of, photo
 
@@ -81,6 +82,26 @@ async def test_a_lost_post_is_found() -> None:
     await made.world.timelines.remove(viewer, [entry])
     assert await findings(made) == [Finding(Fault.LOST, viewer, entry, Why.MISSING)]
     assert (await explained(made, viewer, entry.post_id)).reason is Reason.LOST
+
+
+async def test_every_post_behind_a_lost_mark_is_found_and_comes_back_by_the_advice() -> None:
+    """A chunk of marks that was never written, whatever became of it."""
+    made = await life()
+    viewer, other, author = (made.world.people[who] for who in (VIEWER, OTHER, FIRST))
+    await made.follow(other, author)
+    first = await one_post(made)
+    await made.world.timelines.remove_author(viewer, author)
+    second = await one_post(made, number=2)
+    lost = [Finding(Fault.LOST, viewer, entry, Why.MISSING) for entry in (first, second)]
+    found = await findings(made)
+    assert sorted(found, key=lambda each: each.entry) == lost
+    assert {feed_audit.advice(each) for each in found} == {
+        f"photofeed feed rebuild --user {viewer}"
+    }
+    await Rebuild(made.world, made.world.photos, FEED.cap)(viewer)
+    third = await one_post(made, number=3)
+    assert (await audited(made)).clean
+    assert third.post_id in await made.read(viewer)
 
 
 async def test_what_is_under_way_is_pending_and_not_lost() -> None:
