@@ -5,19 +5,19 @@ reader finds it (seed section 8).
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Protocol
 
-from api.metrics import FeedStep
+from api.metrics import feed_step
 from api.resilience.best_effort import BestEffort
 from api.resilience.breakers import Breakers
 from api.resilience.shared_reads import SharedReads
 from domain.clicks import with_click
 from domain.entities import Counts, FeedEntry, Photo, PhotoStatus, User
 from domain.ports.accounts import Users
-from domain.ports.feeds import PostCache, Shelf, Shown
+from domain.ports.feeds import PostCache, Shelf, Shown, ShownPost
 from domain.ports.photos import Photos
 from domain.ports.reactions import ReactionCache, Reactions
 from domain.post_json import join_post, person_bytes, post_bytes
@@ -71,8 +71,11 @@ class Hydrator:
         self._reacted = SharedReads(self._read_reactions, effort)
 
     async def look(self, entries: Sequence[FeedEntry], viewer_id: str, effort: BestEffort) -> Shown:
-        """What the caches hold of a page, in one round trip; nothing while they are away."""
-        shown = await effort.ask("redis", None, self._stores.shelf.read)(entries, viewer_id)
+        """What the caches hold of a page, in one trip at most; nothing while they are away."""
+        shelf = self._stores.shelf
+        if known := shelf.known(entries, viewer_id):
+            return known
+        shown = await effort.ask("redis", None, shelf.read)(entries, viewer_id)
         return shown or _nothing(len(entries))
 
     async def posts(
@@ -90,7 +93,7 @@ class Hydrator:
             shown = await self.look(entries, viewer_id, effort)
         live, whole = _joined(entries, shown)
         if not whole:
-            with FeedStep("misses"):
+            with feed_step("misses"):
                 filled = await self._filled(entries, shown, viewer_id, effort)
             live, _ = _joined(entries, filled)
         return live
@@ -99,23 +102,25 @@ class Hydrator:
         self, entries: Sequence[FeedEntry], shown: Shown, viewer_id: str, effort: BestEffort
     ) -> Shown:
         """With what the caches lacked. Posts and people that are absent then are gone."""
-        ids = [entry.post_id for entry in entries]
-        authors = [entry.author_id for entry in entries]
-        alive = [each for each, post in zip(ids, shown.posts, strict=True) if post != b""]
-        known = dict(zip(ids, shown.counts, strict=True))
+        rows = list(zip(entries, shown.posts, strict=True))
         posts, people, reacted = await asyncio.gather(
-            self._posts.get(_absent(ids, shown.posts), effort),
-            self._people.get(_absent(authors, shown.people), effort),
-            self._reactions([each for each in alive if known[each] is None], viewer_id, effort),
+            self._posts.get(_once(e.post_id for e, row in rows if row.post is None), effort),
+            self._people.get(_once(e.author_id for e, row in rows if row.person is None), effort),
+            self._reactions(
+                [e.post_id for e, row in rows if row.counts is None and row.post != b""],
+                viewer_id,
+                effort,
+            ),
         )
-        fresh = [reacted.get(each) for each in ids]
-        return replace(
-            shown,
-            posts=_completed(ids, shown.posts, posts),
-            people=_completed(authors, shown.people, people),
-            counts=[new[0] if new else old for new, old in zip(fresh, shown.counts, strict=True)],
-            liked=[new[1] if new else old for new, old in zip(fresh, shown.liked, strict=True)],
-        )
+        filled = [
+            ShownPost(
+                posts.get(entry.post_id) if row.post is None else row.post,
+                people.get(entry.author_id) if row.person is None else row.person,
+                *reacted.get(entry.post_id, (row.counts, row.liked)),
+            )
+            for entry, row in rows
+        ]
+        return replace(shown, posts=filled)
 
     async def _make_posts(self, post_ids: list[str], effort: BestEffort) -> dict[str, bytes]:
         photos = await self._live(post_ids, effort)
@@ -193,31 +198,27 @@ def _joined(
     """Those that are there, as JSON; and whether the others are known to be gone."""
     live: list[tuple[FeedEntry, bytes]] = []
     whole = True
-    columns = (shown.posts, shown.people, shown.counts, shown.liked)
     clicks = shown.clicks
-    for entry, post, person, known, counted in zip(entries, *columns, strict=True):
-        if post and person and known is not None:
-            counts, liked = known, counted
-            if clicks or not known.likes:
-                counts, liked = with_click(known, clicks.get(entry.post_id), liked=counted)
-            live.append((entry, join_post(post, person, counts, liked=liked)))
+    for entry, row in zip(entries, shown.posts, strict=True):
+        post, person, counts, _ = row
+        if post and person and counts is not None:
+            live.append((entry, _as_json(row, clicks.get(entry.post_id) if clicks else None)))
         elif post != b"" and person != b"":
             whole = False
     return live, whole
 
 
+@lru_cache(16_384)
+def _as_json(row: ShownPost, click: bool | None) -> bytes:
+    """A post as one viewer sees it. Most viewers see the same, and see it again."""
+    counts, liked = with_click(row.counts or Counts(), click, liked=row.liked)
+    return join_post(row.post or b"", row.person or b"", counts, liked=liked)
+
+
 def _nothing(entries: int) -> Shown:
     """What a shelf shows that can't be read."""
-    absent: list[None] = [None] * entries
-    return Shown([*absent], [*absent], [*absent], [False] * entries, {}, None)
+    return Shown([ShownPost()] * entries, {}, None)
 
 
-def _absent(ids: Sequence[str], found: Sequence[bytes | None]) -> list[str]:
-    """Those without bytes, once each; none that is known to be gone."""
-    return list({each: None for each, known in zip(ids, found, strict=True) if known is None})
-
-
-def _completed(
-    ids: Sequence[str], found: Sequence[bytes | None], made: Mapping[str, bytes]
-) -> list[bytes | None]:
-    return [made.get(each) if old is None else old for each, old in zip(ids, found, strict=True)]
+def _once(ids: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(ids))

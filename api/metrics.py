@@ -8,14 +8,43 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram, values
 
+_late: set[Any] = set()
+
+
+def write() -> None:
+    """Write what was counted since the last time to the files; a few times a second.
+
+    A call counts six times: to write each at once would cost as much as asking Redis for a page.
+    """
+    while _late:
+        value = _late.pop()
+        value._file.write_value(value._key, value._value, value._timestamp)  # noqa: SLF001 - as its class does
+
+
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-    # The API never forks: asking the kernel for the pid at every count costs as much as the counts.
-    _pid = os.getpid()
-    values.ValueClass = values.MultiProcessValue(lambda: _pid)  # type: ignore[no-untyped-call] # the library's documented hook for another process id
+    _pid = os.getpid()  # the API never forks
+    _Written: Any = values.MultiProcessValue(lambda: _pid)  # type: ignore[no-untyped-call] # the library's documented hook for another process id
+
+    class _Counted(_Written):  # type: ignore[misc] # the library's class has no types
+        """Counted by one thread, the event loop's; written later."""
+
+        def inc(self, amount: float) -> None:
+            """Count."""
+            self._value += amount
+            _late.add(self)
+
+        def set(self, value: float, timestamp: float | None = None) -> None:
+            """Tell."""
+            self._value, self._timestamp = value, timestamp or 0.0
+            _late.add(self)
+
+    values.ValueClass = _Counted
 
 REQUESTS = Counter("http_requests_total", "Answered calls.", ("method", "route", "status"))
 DURATION = Histogram(
@@ -54,25 +83,33 @@ FEED_STEP = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 
-
 _TIMED = 1 / 16
 
 
-class FeedStep:
-    """Times one step of a read, as a context manager; a share of them tells for all."""
+class _Timed:
+    """Times what is done in it."""
 
     __slots__ = ("_began", "_observe")
 
-    def __init__(self, step: str) -> None:
-        self._observe = _step(step)
-        self._began = 0.0
-
-    def __enter__(self) -> None:
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe = observe
         self._began = time.perf_counter()
 
+    def __enter__(self) -> None:
+        """It was begun already."""
+
     def __exit__(self, *_: object) -> None:
-        if random.random() < _TIMED:  # noqa: S311 - spreads work, guards nothing
-            self._observe(time.perf_counter() - self._began)
+        self._observe(time.perf_counter() - self._began)
+
+
+_UNTIMED = nullcontext()
+
+
+def feed_step(step: str) -> AbstractContextManager[None]:
+    """Times one step of a read; a share of them tells for all."""
+    if random.random() < _TIMED:  # noqa: S311 - spreads work, guards nothing
+        return _Timed(_step(step))
+    return _UNTIMED
 
 
 @lru_cache

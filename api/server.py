@@ -1,6 +1,7 @@
 """How the API's two processes run: settings, logs, one uvicorn on loopback."""
 
 import asyncio
+import gc
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -12,10 +13,13 @@ import uvloop
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from api import metrics
 from domain import settings as tree
 from domain.settings import Settings
 
 _GRACE_S = 10
+_GARBAGE = 20_000
+"""Objects after which the collector looks for cycles: a page makes hundreds, and hardly any."""
 _UNREAD_LIMIT_S = 20.0
 """Somebody who takes nothing of an answer for so long is cut off, whatever was to be sent."""
 
@@ -74,14 +78,22 @@ class _Server(uvicorn.Server):
         waits for the rest to be sent. Connections have the option from their listener.
         """
         await super().startup(sockets)
+        gc.freeze()  # what is there now stays: it needn't be looked through for garbage again
+        gc.set_threshold(_GARBAGE)
         limit = socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(_UNREAD_LIMIT_S * 1000)
         for listener in [each for server in self.servers for each in server.sockets]:
             listener.setsockopt(*limit)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Write the metrics; ten times a second, the library's pace."""
+        metrics.write()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, as the library does it, once answers that never end have been ended."""
         self._stopping()
         await super().shutdown(sockets)
+        metrics.write()
 
 
 async def listen(app: ASGIApp, port: int, stopping: Callable[[], None] = lambda: None) -> None:

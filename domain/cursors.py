@@ -7,6 +7,7 @@ what a place in it looks like, and anything else is refused, not guessed at.
 import base64
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -22,6 +23,7 @@ class ForeignCursor(ValueError):
     """Not a cursor of this list."""
 
 
+@lru_cache(4096)
 def encode(kind: str, *place: int | str) -> str:
     """The cursor of a place in the list `kind` (such as `followers:u_…`)."""
     packed = msgspec.json.encode([VERSION, kind, *place])

@@ -113,6 +113,11 @@ class Feed(_Frozen):
     freshness_s: float = Field(
         30.0, gt=0, le=30, description="age by which a post is in every feed: 30 s is promised"
     )
+    posts_kept: int = Field(
+        10_000,
+        ge=0,
+        description="by an API process, as long as Redis tells of no change",
+    )
     builds_at_once: int = Field(8, ge=1, description="cold sets, by one API process; more wait")
     pull_heads_s: float = Field(
         1.0, ge=0, description="how long an API process keeps the newest of a pulled author's posts"

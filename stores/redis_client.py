@@ -1,6 +1,5 @@
 """How long anything waits for Redis, and the library's own client, for counting calls."""
 
-import random
 from typing import Any
 
 from limits.aio.storage import RedisClusterStorage, RedisStorage
@@ -12,7 +11,6 @@ from domain.settings import Settings
 
 CONNECT_LIMIT_S = 0.5
 ANSWER_LIMIT_S = 2.0
-RENEWING_SHARE = 1 / 16
 
 
 class _Cluster(RedisClusterStorage):
@@ -48,12 +46,3 @@ class CallCounts:
         """Close its connections."""
         bridge: Any = self.storage.bridge  # its type doesn't tell that it has the client
         await bridge.storage.aclose()
-
-
-def renews() -> bool:
-    """Whether this reading renews the lives of what it read: a share of them does for all.
-
-    A page's worth of EXPIREs on every read costs more than the read itself. What is read often
-    is renewed in time almost surely; what isn't may as well be fetched again.
-    """
-    return random.random() < RENEWING_SHARE  # noqa: S311 - spreads load, guards nothing

@@ -16,7 +16,7 @@ from redis.crc import key_slot
 from domain.errors import StoreAway
 from stores.redis_commands import Ask, packed
 from stores.redis_server import RedisServer
-from stores.redis_wire import Node, Reply
+from stores.redis_wire import Changed, Node, Reply
 
 _ROUNDS = 5  # redirections that one question follows
 _SLOT_MAP = packed("CLUSTER", "SLOTS")
@@ -38,9 +38,22 @@ class RedisCluster(RedisServer):
 
     def __init__(self, nodes: Sequence[str]) -> None:
         self._nodes: dict[str, Node] = {}
+        self._listener: Changed | None = None
         self._seeds = [self._node_at(address) for address in nodes]
         self._slots: dict[int, Node] = {}
         self._reading: asyncio.Task[None] | None = None
+
+    def listen(self, changed: Changed) -> None:
+        """Have it told of each key that changes after it was read, on whatever node."""
+        self._listener = changed
+        for node in self._nodes.values():
+            node.listen(changed)
+
+    @property
+    def heard_at(self) -> float:
+        """The loop's time up to which all nodes that were asked told of changes."""
+        heard = [at for node in self._nodes.values() if (at := node.heard_at) is not None]
+        return min(heard, default=0.0)
 
     async def close(self) -> None:
         """End the connections."""
@@ -127,7 +140,9 @@ class RedisCluster(RedisServer):
     def _node_at(self, address: str) -> Node:
         if address not in self._nodes:
             host, _, port = address.rpartition(":")
-            self._nodes[address] = Node(host, int(port))
+            node = self._nodes[address] = Node(host, int(port))
+            if self._listener is not None:
+                node.listen(self._listener)
         return self._nodes[address]
 
     async def _read_map(self) -> None:

@@ -59,29 +59,26 @@ def celebrity_mark(author_id: str) -> str:
 def page_of(
     marks: Marks, found: Sequence[Reply], before: Cursor | None, limit: int, reach: int
 ) -> RedisFeedPage | None:
-    """The page from members and scores, newest first, of which `reach` were asked for.
+    """The page from pairs of member and score, newest first, of which `reach` were asked for.
 
     None when those within reach don't settle it: too many share the cursor's millisecond.
     """
-    names, scores = found[::2], found[1::2]
-    start = 0 if before is None else _not_older(names, scores, before)
-    if len(names) - start < limit and len(names) == reach:
+    start = 0 if before is None else _not_older(found, before)
+    if len(found) - start < limit and len(found) == reach:
         return None
-    end = start + limit
-    rows = zip(names[start:end], scores[start:end], strict=True)
-    entries = [entry_of(name, score) for name, score in rows]
+    entries = [entry_of(name, score) for name, score in found[start : start + limit]]
     if marks.floor is not None:
         _cut(entries, marks.floor)
     return RedisFeedPage(entries, marks.floor, marks.celebrities, marks.built_at)
 
 
-def _not_older(names: Sequence[Reply], scores: Sequence[Reply], before: Cursor) -> int:
+def _not_older(found: Sequence[Reply], before: Cursor) -> int:
     """How many at the front share the cursor's millisecond without being older."""
     post = before.post_id.removeprefix("ph_").encode()
-    for count, (name, score) in enumerate(zip(names, scores, strict=True)):
-        if name[:WIDTH] < post or int(score) < before.published_at:
+    for count, (name, score) in enumerate(found):
+        if name[:WIDTH] < post or score < before.published_at:
             return count
-    return len(names)
+    return len(found)
 
 
 def _cut(entries: list[FeedEntry], floor: Cursor) -> None:

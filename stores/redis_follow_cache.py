@@ -83,6 +83,10 @@ class RedisFollowCache:
         return None if value is None else bool(value == b"1")
 
 
+FOLLOWING = "following:"
+"""How the keys begin."""
+
+
 def following_key(user_id: str) -> str:
     """Where a follow set is."""
-    return f"following:{user_id}"
+    return f"{FOLLOWING}{user_id}"

@@ -4,7 +4,6 @@ import random
 from collections.abc import Mapping, Sequence
 
 from domain.settings import Feed
-from stores.redis_client import renews
 from stores.redis_commands import KEY, Template, ask, ask_each, ask_values
 from stores.redis_server import RedisServer
 
@@ -20,15 +19,8 @@ class RedisPostCache:
         self._ttl_s = feed.post_ttl_s
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The ready bytes of posts (`ph_…`) or people (`u_…`), None where absent.
-
-        One round trip; some of them also renew the life of what is there.
-        """
-        names = [ready_key(key) for key in keys]
-        renewal = Template(("EXPIRE", KEY, self._life_s()))
-        found, _ = await self._redis.ask(
-            ask_values(names), ask(renewal, names if renews() else (), optional=True)
-        )
+        """The ready bytes of posts (`ph_…`) or people (`u_…`), None where absent."""
+        (found,) = await self._redis.ask(ask_values([ready_key(key) for key in keys]))
         return found
 
     async def put(self, items: Mapping[str, bytes]) -> None:

@@ -12,7 +12,6 @@ from functools import lru_cache
 from domain.entities import Counts
 from domain.ids import compose, spell
 from domain.settings import Feed
-from stores.redis_client import renews
 from stores.redis_commands import KEY, Script, Template, Word, ask, ask_each, ask_values
 from stores.redis_server import RedisServer
 
@@ -113,20 +112,14 @@ class RedisReactionCache:
         """
         names = [counts_key(post_id) for post_id in post_ids]
         sets = [likes_key(post_id) for post_id in post_ids]
-        marks = Template(("SMISMEMBER", KEY, viewer_id, WHOLE))
-        renewal = Template(("EXPIRE", KEY, self._ttl_s))
-        counts, found, _ = await self._redis.ask(
-            ask_values(names),
-            ask(marks, sets),
-            ask(renewal, names + sets if renews() else (), optional=True),
-        )
+        counts, found = await self._redis.ask(ask_values(names), ask(liking(viewer_id), sets))
         return [
             (read_counts(value), bool(liked)) if value and whole else (None, False)
             for value, (liked, whole) in zip(counts, found, strict=True)
         ]
 
 
-LIKES, COUNTS = "likes:", "counts:"
+LIKES, COUNTS, CLICKED = "likes:", "counts:", "clicked:"
 """How the keys begin."""
 
 
@@ -142,20 +135,28 @@ def counts_key(post_id: str) -> str:
 
 def clicked_key(user_id: str) -> str:
     """Where a user's clicks of the last seconds are."""
-    return f"clicked:{user_id}"
+    return f"{CLICKED}{user_id}"
 
 
 CLICKS = Template(("HGETALL", KEY))
 """Asks for them."""
 
+LIKERS = Template(("SMEMBERS", KEY))
+"""Asks for a set of likers, its mark among them."""
 
-def read_clicks(reply: Sequence[bytes]) -> dict[str, bool]:
+
+@lru_cache(1024)
+def liking(viewer_id: str) -> Template:
+    """Asks whether a set of likers has the viewer, and is whole."""
+    return Template(("SMISMEMBER", KEY, viewer_id, WHOLE))
+
+
+def read_clicks(reply: Mapping[bytes, bytes]) -> dict[str, bool]:
     """By post: what was clicked in the last seconds, True for a like."""
     if not reply:
         return {}
     since = _long_ago().encode()
-    pairs = zip(reply[::2], reply[1::2], strict=True)
-    return {post.decode(): click.endswith(b"1") for post, click in pairs if click >= since}
+    return {post.decode(): click.endswith(b"1") for post, click in reply.items() if click >= since}
 
 
 def _long_ago() -> str:

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from domain.errors import StoreAway, Transient
 from stores.redis_commands import Ask, Script, Word, packed
-from stores.redis_wire import Node, Reply
+from stores.redis_wire import Changed, Node, Reply
 
 _AWAY = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "ERR max number of clients")
 _TRANSIENT = (
@@ -49,6 +49,15 @@ class RedisServer:
     async def close(self) -> None:
         """End the connections."""
         await self._node.close()
+
+    def listen(self, changed: Changed) -> None:
+        """Have it told of each key that changes after it was read here (client tracking)."""
+        self._node.listen(changed)
+
+    @property
+    def heard_at(self) -> float:
+        """The loop's time up to which every change was told of; 0 when that isn't known."""
+        return self._node.heard_at or 0.0
 
     async def ask(self, *asks: Ask) -> list[list[Reply]]:
         """The replies to each, in the order of its keys; all in one round trip.

@@ -29,11 +29,13 @@ from stores.checks import checked_id
 from stores.redis_commands import KEY, Template, ask
 from stores.redis_feed_page import Marks, RedisFeedPage, celebrity_mark, floor_mark, page_of
 from stores.redis_server import RedisServer, meaning
+from stores.redis_wire import Reply
 
 _BATCH = 250  # feeds: the server works on one batch while the next is packed
 _ROW = 4  # batches on their way at once: a bounded reply buffer on both sides
 _FEW = 16  # members: a set so small may be what late pushes left of a feed that has gone
 _TIES = 16  # read beyond a cursor at first, for entries that share its millisecond
+_RENEWED_AFTER = 0.01  # of a set's life
 _SIZE = Template(("ZCARD", KEY))
 
 
@@ -46,6 +48,8 @@ class RedisTimelines:
         self._limits = (feed.cap, feed.trim_slack)
         self._renewal = Template(("EXPIRE", KEY, feed.ttl_s))
         self._ttl_s = feed.ttl_s
+        self._renewed: set[str] = set()
+        self._renewed_until = 0.0
 
     async def push(self, entry: FeedEntry, user_ids: Sequence[str]) -> int:
         """Add to each feed that exists (built or building); twice is once; how many exist.
@@ -98,7 +102,7 @@ class RedisTimelines:
     async def pages(
         self, user_ids: Sequence[str], before: Cursor | None, limit: int
     ) -> list[FeedPage | None]:
-        """`page` of several at once; their lives are renewed.
+        """`page` of several at once; their lives are renewed now and then.
 
         One round trip, unless more than a few entries share the cursor's millisecond: then it
         reads those again with twice the reach, from the same place, so that nothing that is added
@@ -122,18 +126,27 @@ class RedisTimelines:
 
     async def _read(
         self, user_ids: Sequence[str], before: Cursor | None, reach: int
-    ) -> list[tuple[list[bytes], list[bytes]]]:
-        """Marks, and members with scores, as of one moment of each set; renews their lives."""
+    ) -> list[tuple[list[bytes], list[Reply]]]:
+        """Marks, and pairs of member and score, as of one moment of each set."""
         keys = [self._key(user_id) for user_id in user_ids]
         top = "(+inf" if before is None else before.published_at
         replies, _ = await self._redis.ask(
             ask(_reading(top, reach), keys),
-            ask(self._renewal, keys, optional=True),  # a replica refuses it
+            ask(self._renewal, self._aging(keys), optional=True),  # a replica refuses it
         )
         moments = replies[3::4]
         for error in (part for moment in moments for part in moment if type(part) is not list):
             raise meaning(error)
         return moments
+
+    def _aging(self, keys: Sequence[str]) -> list[str]:
+        """Those whose lives this process hasn't renewed for a while."""
+        now = time.monotonic()
+        if now >= self._renewed_until:
+            self._renewed, self._renewed_until = set(), now + self._ttl_s * _RENEWED_AFTER
+        aging = [key for key in keys if key not in self._renewed]
+        self._renewed.update(aging)
+        return aging
 
     async def begin_build(self, user_id: str) -> str:
         """Mark as building, so that pushes arrive; a token that `finish_build` must show."""

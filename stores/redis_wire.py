@@ -6,22 +6,34 @@ nobody waits for a free connection, and a caller that goes away leaves its place
 replies are read and dropped.
 Whatever breaks the order (a lost connection, a reply that nobody asked for, one that doesn't come)
 ends the connection and everything on it. The next call opens another.
+
+The protocol is RESP3, in which a server that is asked to tells, between two replies, that a key has
+changed which was read on this connection (client tracking, https://valkey.io/topics/client-side-caching/).
+A change that was made before a question was answered is told before that answer.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from hiredis import ProtocolError, Reader
+from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 
 from domain.errors import StoreAway
 from stores.redis_client import ANSWER_LIMIT_S, CONNECT_LIMIT_S
+from stores.redis_commands import packed
 
 _LARGE = 8192  # bytes: the server may begin with these while others are packed
 
+_HELLO = packed("HELLO", 3)
+_TRACKING = packed("CLIENT", "TRACKING", "ON")
+
 Reply = Any
-"""int, bytes, None, a list of these, or a hiredis.ReplyError in the place of any."""
+"""int, float, bytes, None, a list or dict of these, or a hiredis.ReplyError in the place of any."""
+
+Changed = Callable[[bytes | None], None]
+"""Is told of a key that has changed; None: of any that was read, as far as one knows."""
 
 
 class Lost(Exception):
@@ -39,14 +51,18 @@ class _Question:
 class Connection(asyncio.Protocol):
     """A connection that has been made; it ends once and for all."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Changed = lambda _: None) -> None:
         self._loop = asyncio.get_running_loop()
         self._reader = Reader()
         self._row: deque[_Question] = deque()
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
-        self._heard_at = 0.0
+        self._changed = changed
         self._alarm: asyncio.TimerHandle | None = None
+        self.heard_at = 0.0
+        """The loop's time of the last byte."""
+        self.tracks = False
+        """Whether changes of what is read are told of."""
         self.gone = asyncio.Event()
         """Set once its socket is closed."""
 
@@ -84,6 +100,8 @@ class Connection(asyncio.Protocol):
             transport.abort()
         if self._alarm is not None:
             self._alarm.cancel()
+        if self.tracks:
+            self._changed(None)  # what isn't heard any more may change
         while self._row:
             answer = self._row.popleft().answer
             if not answer.done():
@@ -94,7 +112,7 @@ class Connection(asyncio.Protocol):
         self._alarm = None
         if not self._row:
             return
-        quiet_since = max(self._row[0].sent_at, self._heard_at)
+        quiet_since = max(self._row[0].sent_at, self.heard_at)
         left_s = quiet_since + ANSWER_LIMIT_S - self._loop.time()
         if left_s <= 0:
             self.end(StoreAway(f"redis: no answer for {ANSWER_LIMIT_S} s"))
@@ -114,7 +132,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand out whole replies; what is left waits for its rest."""
-        self._heard_at = self._loop.time()
+        self.heard_at = self._loop.time()
         try:
             self._reader.feed(data)
             self._hand_out()
@@ -125,17 +143,29 @@ class Connection(asyncio.Protocol):
         gets, row = self._reader.gets, self._row
         while row:
             question = row[0]
-            replies = question.replies
-            for _ in range(question.count - len(replies)):
+            replies, count = question.replies, question.count
+            while len(replies) < count:
                 reply = gets()
                 if reply is False:  # not whole yet; no reply to our commands is a boolean
                     return
-                replies.append(reply)
+                if type(reply) is PushNotification:
+                    self._pushed(reply)
+                else:
+                    replies.append(reply)
             row.popleft()
             if not question.answer.done():
                 question.answer.set_result(replies)
-        if self._reader.has_data():
-            self.end(Lost("a reply that nobody asked for"))
+        while (reply := gets()) is not False:
+            if type(reply) is not PushNotification:
+                self.end(Lost("a reply that nobody asked for"))
+                return
+            self._pushed(reply)
+
+    def _pushed(self, message: list[Reply]) -> None:
+        """What came unasked: keys that have changed, or none for all of them."""
+        if message[0] == b"invalidate":
+            for key in message[1] or (None,):
+                self._changed(key)
 
 
 class Node:
@@ -145,6 +175,24 @@ class Node:
         self.host, self.port = host, port
         self._link: Connection | None = None
         self._opening: asyncio.Task[Connection] | None = None
+        self._listener: Changed | None = None
+
+    def listen(self, changed: Changed) -> None:
+        """Have it told of what changes after it was read here. One listener a node."""
+        self._listener = changed
+        if self._link is not None and self._link.open:
+            self._track(self._link)
+
+    @property
+    def heard_at(self) -> float | None:
+        """The loop's time up to which changes were told of; None when nothing is read there.
+
+        0 when they aren't told.
+        """
+        link = self._link
+        if link is None or not link.open:
+            return None
+        return link.heard_at if link.tracks else 0.0
 
     async def ask(self, commands: bytes, count: int) -> list[Reply]:
         """Send commands that get `count` replies; errors are among those. Raises StoreAway.
@@ -187,7 +235,37 @@ class Node:
         try:
             async with asyncio.timeout(CONNECT_LIMIT_S):
                 loop = asyncio.get_running_loop()
-                _, self._link = await loop.create_connection(Connection, self.host, self.port)
-                return self._link
+                _, link = await loop.create_connection(self._protocol, self.host, self.port)
+            await self._greet(link)
+            self._link = link
+            return link
         finally:
             self._opening = None
+
+    async def _greet(self, link: Connection) -> None:
+        """Agree on the protocol, and be told of changes from the first answer on."""
+        try:
+            (hello,) = await link.ask(_HELLO, 1)
+        except Lost as error:
+            raise StoreAway(f"redis: {self.host}:{self.port}: {error}") from error
+        if type(hello) is ReplyError:
+            link.end(Lost("refused"))
+            raise StoreAway(f"redis: {self.host}:{self.port}: HELLO 3: {hello}")
+        if self._listener is not None:
+            self._track(link)
+
+    def _protocol(self) -> Connection:
+        return Connection(self._changed)
+
+    def _changed(self, key: bytes | None) -> None:
+        if self._listener is not None:
+            self._listener(key)
+
+    def _track(self, link: Connection) -> None:
+        """From now on changes are told of; a server that can't is read as ever."""
+
+        def noted(answer: asyncio.Future[list[Reply]]) -> None:
+            if not answer.cancelled() and answer.exception() is None:
+                link.tracks = answer.result() == [b"OK"]
+
+        link.ask(_TRACKING, 1).add_done_callback(noted)

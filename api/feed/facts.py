@@ -69,15 +69,19 @@ async def _caches(
     page, shelf = await asyncio.gather(
         stores.timelines.page(viewer_id, above, 1), stores.shelf.read([entry], viewer_id)
     )
-    follows = edge is not None and edge.following if shelf.follows is None else bool(shelf.follows)
+    if shelf.follows is None:
+        follows = edge is not None and edge.following
+    else:
+        follows = entry.author_id in shelf.follows
+    ready = shelf.posts[0].post
     passing = frozenset({entry.author_id} if follows else ())
-    gone = frozenset({entry.post_id} if shelf.posts[0] == b"" else ())
+    gone = frozenset({entry.post_id} if ready == b"" else ())
     if page is None:
-        return _Caches(View(None, {}, passing, gone), shelf.posts[0], 0)
+        return _Caches(View(None, {}, passing, gone), ready, 0)
     marked = list(page.celebrities)
     lists = await stores.pulls.pages(marked, above, 1) if marked else []
     view = View(_source(page), dict(zip(marked, map(_source, lists), strict=True)), passing, gone)
-    return _Caches(view, shelf.posts[0], page.built_at)
+    return _Caches(view, ready, page.built_at)
 
 
 def _source(page: FeedPage | None) -> Source | None:

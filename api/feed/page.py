@@ -1,6 +1,6 @@
 """One reader's page in the making: filled with what is visible and live (contract, GET /feed)."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from itertools import compress
 from typing import Protocol
 
 from api.hydrator import Hydrator
-from api.metrics import FeedStep
+from api.metrics import feed_step
 from api.resilience.best_effort import BestEffort
 from domain.entities import Cursor, FeedEntry
 from domain.feed import place
@@ -70,21 +70,32 @@ class Reading:
     completeness: Completeness = Completeness.COMPLETE
     hidden: set[str] = field(default_factory=set)
 
-    async def collect(self, batches: Batches) -> Page:
-        """Fill the page with what is visible and live, and look one post beyond it."""
+    async def collect(self, first: Sequence[FeedEntry] | None, behind: Batches | None) -> Page:
+        """Fill the page with what is visible and live, and look one post beyond it.
+
+        `first` are at hand already; without them the batches are begun with, whatever is away.
+        """
         live: list[tuple[FeedEntry, bytes]] = []
-        async with aclosing(batches):
-            async for batch in batches:
-                rest = batch
-                while rest and len(live) <= self.limit:
-                    need = self.limit + 1 - len(live)
-                    live += await self.shown(rest[:need])
-                    rest = rest[need:]
-                    if self.hidden:
-                        rest = [entry for entry in rest if entry.author_id not in self.hidden]
-                if len(live) > self.limit or not self.goes_on:
-                    break
+        if first is not None:
+            await self._fill(live, first)
+        if behind is not None and len(live) <= self.limit and (first is None or self.goes_on):
+            async with aclosing(behind):
+                async for batch in behind:
+                    await self._fill(live, batch)
+                    if len(live) > self.limit or not self.goes_on:
+                        break
         return self._page(live)
+
+    async def _fill(
+        self, live: list[tuple[FeedEntry, bytes]], entries: Sequence[FeedEntry]
+    ) -> None:
+        """Add of these what is visible and live, until there is one post beyond the page."""
+        while entries and len(live) <= self.limit:
+            need = self.limit + 1 - len(live)
+            live += await self.shown(entries[:need])
+            entries = entries[need:]
+            if self.hidden:
+                entries = [entry for entry in entries if entry.author_id not in self.hidden]
 
     @property
     def goes_on(self) -> bool:
@@ -100,9 +111,9 @@ class Reading:
             await self._read_graph()
         return self.follows or frozenset()
 
-    async def shown(self, entries: list[FeedEntry]) -> list[tuple[FeedEntry, bytes]]:
+    async def shown(self, entries: Sequence[FeedEntry]) -> list[tuple[FeedEntry, bytes]]:
         """Those that may be seen and are live, with their JSON."""
-        with FeedStep("shelf"):
+        with feed_step("shelf"):
             shown = await self.hydrator.look(entries, self.viewer_id, self.effort)
         follows = await self._follows(shown)
         if follows is not None:
@@ -126,7 +137,7 @@ class Reading:
         cache = self.stores.follow_cache
         token = await self.effort.ask("redis", None, cache.following_token)(self.viewer_id)
         read = self.effort.ask("postgres", None, self.stores.follows.following)
-        with FeedStep("graph"):
+        with feed_step("graph"):
             followees = await read(self.viewer_id)
         if followees is None:
             return
@@ -147,12 +158,5 @@ class Reading:
 
 
 def _only(seen: list[bool], shown: Shown) -> Shown:
-    """The rows of these entries alone."""
-    return Shown(
-        posts=list(compress(shown.posts, seen)),
-        people=list(compress(shown.people, seen)),
-        counts=list(compress(shown.counts, seen)),
-        liked=list(compress(shown.liked, seen)),
-        clicks=shown.clicks,
-        follows=None,
-    )
+    """The posts of these entries alone."""
+    return Shown(list(compress(shown.posts, seen)), shown.clicks, None)

@@ -17,17 +17,17 @@ from api.feed.durable import DurableFeed
 from api.feed.page import Batches, Completeness, GraphStores, Page, Reading
 from api.feed.pulls import PullLists
 from api.hydrator import HydrationStores, Hydrator
-from api.metrics import FeedStep
+from api.metrics import feed_step
 from api.resilience.best_effort import BestEffort
 from api.resilience.breakers import Breakers
 from domain.entities import Cursor, FeedEntry
 from domain.errors import Transient
-from domain.feed import merged, older, place
+from domain.feed import Merged, merged, older, place
 from domain.ports.feeds import FeedPage
 from domain.settings import Degradation, Feed
 
 NEWS = 100
-_SPARE = 8  # entries read beyond a page, for those that turn out to be gone or hidden
+_SPARE = 4  # entries read beyond a page, for those that turn out to be gone or hidden
 _BUILD_LIMIT_S = 2.0
 
 
@@ -57,11 +57,13 @@ class FeedReader:
             gathered = await self._build(read)
             if gathered is not None:
                 read.completeness = Completeness.REBUILDING
-                return await read.collect(_once(older(gathered, before)))
+                return await read.collect(older(gathered, before), None)
             page = await self._timeline(read, before, size)
         if page is None and not read.effort.whole:
             return Page([], None, Completeness.DEGRADED)  # the ladder knows where else to look
-        return await read.collect(self._batches(read, page, before, size))
+        found = None if page is None else await self._merged(read, page, before, size)
+        first = None if found is None else found.entries
+        return await read.collect(first, self._behind(read, found, before, size))
 
     async def grid(
         self, user_id: str, viewer_id: str, before: Cursor | None, limit: int
@@ -69,7 +71,7 @@ class FeedReader:
         """A person's own posts; None when there is no such person."""
         effort, own = BestEffort(self._breakers), frozenset({user_id})
         read = Reading(self._stores, self._hydrator, viewer_id, limit, effort, own)
-        page = await read.collect(self._durable(read, before, limit + _SPARE))
+        page = await read.collect(None, self._durable(read, before, limit + _SPARE))
         if page.posts or await effort.ask("postgres", True, self._stores.users.get)(user_id):
             return page
         return None
@@ -87,8 +89,8 @@ class FeedReader:
             if read.effort.whole:
                 await self._build(read)
             return None
-        lists = await self._pulled(read, list(page.celebrities), None, NEWS)
-        newest = merged([page, *(lists or ())], NEWS).entries
+        found = await self._merged(read, page, None, NEWS)
+        newest = merged([page], NEWS).entries if found is None else found.entries
         fresh = [e for e in newest if e.post_id not in known and (not after or place(e) > after)]
         live = await read.shown(fresh) if fresh else []
         return [entry for entry, _ in live] if read.goes_on else None
@@ -98,14 +100,14 @@ class FeedReader:
         await self._builder.close()
 
     async def _timeline(self, read: Reading, before: Cursor | None, size: int) -> FeedPage | None:
-        with FeedStep("set"):
+        with feed_step("set"):
             ask = read.effort.ask("redis", None, self._stores.timelines.page)
             return await ask(read.viewer_id, before, size)
 
     async def _build(self, read: Reading) -> list[FeedEntry] | None:
         """Build a cold feed; what was gathered so far when it takes too long or fails."""
         build = self._builder.feed(read.viewer_id)
-        with FeedStep("build"):
+        with feed_step("build"):
             await asyncio.wait({build.task}, timeout=_BUILD_LIMIT_S)
         if not build.task.done():
             return build.so_far()
@@ -116,17 +118,19 @@ class FeedReader:
             return build.so_far()
         return None
 
-    async def _batches(
-        self, read: Reading, page: FeedPage | None, before: Cursor | None, size: int
+    async def _merged(
+        self, read: Reading, page: FeedPage, before: Cursor | None, size: int
+    ) -> Merged | None:
+        """A page of the set and of the lists it names; None when those can't be read."""
+        pulled = [each for each in page.celebrities if each not in read.hidden]
+        lists = await self._pulled(read, pulled, before, size) if pulled else []
+        return None if lists is None else merged([page, *lists], size)
+
+    async def _behind(
+        self, read: Reading, found: Merged | None, before: Cursor | None, size: int
     ) -> Batches:
-        """Entries from the sets, then from the durable stores where the sets can't tell."""
-        while page is not None:
-            pulled = [each for each in page.celebrities if each not in read.hidden]
-            lists = await self._pulled(read, pulled, before, size)
-            if lists is None:
-                break
-            found = merged([page, *lists], size)
-            yield found.entries
+        """What follows in the sets, then in the durable stores where the sets can't tell."""
+        while found is not None:
             if found.entries:
                 before = place(found.entries[-1])
             if len(found.entries) < size:
@@ -134,6 +138,8 @@ class FeedReader:
                     return
                 break
             page = await self._timeline(read, before, size)
+            found = None if page is None else await self._merged(read, page, before, size)
+            yield [] if found is None else found.entries
         async with aclosing(self._durable(read, before, size)) as batches:
             async for batch in batches:
                 yield batch
@@ -142,9 +148,7 @@ class FeedReader:
         self, read: Reading, authors: list[str], before: Cursor | None, size: int
     ) -> list[FeedPage] | None:
         """The celebrities' pages; without some of them the feed isn't whole yet."""
-        if not authors:
-            return []
-        with FeedStep("pulls"):
+        with feed_step("pulls"):
             pulled = await self._pulls.pages(authors, before, size, read.effort)
         if pulled is None:
             return None
@@ -159,12 +163,8 @@ class FeedReader:
         more = True
         while more:
             source = DurableFeed(self._stores.photos, authors, before, size)
-            with FeedStep("durable"):
+            with feed_step("durable"):
                 entries = await read.effort.ask("cassandra", nothing, source.read)()
             yield entries
             more = len(entries) == size
             before = place(entries[-1]) if entries else before
-
-
-async def _once(entries: list[FeedEntry]) -> Batches:
-    yield entries

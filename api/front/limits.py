@@ -7,7 +7,6 @@ cost every read a round trip of its own.
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import attrgetter
@@ -51,23 +50,26 @@ class SlidingCounts:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._window = 0
-        self._current: Counter[str] = Counter()
-        self._before: Counter[str] = Counter()
+        self._current: dict[tuple[str, str], int] = {}
+        self._before: dict[tuple[str, str], int] = {}
 
     def count(self, name: str, key: str, quota: int, *, hit: bool) -> tuple[bool, Left]:
         """Whether one more call fits, counting it if `hit`, and what is left then."""
-        window, passed = divmod(self._clock() / WINDOW_S, 1)
+        minutes = self._clock() / WINDOW_S
+        window = int(minutes)
+        passed = minutes - window
         if window != self._window:
-            self._before = self._current if window == self._window + 1 else Counter()
-            self._current = Counter()
-            self._window = int(window)
-        slot = f"{name}:{key}"
-        used = self._before[slot] * (1 - passed) + self._current[slot]
+            self._before = self._current if window == self._window + 1 else {}
+            self._current = {}
+            self._window = window
+        slot = name, key
+        current = self._current.get(slot, 0)
+        used = self._before.get(slot, 0) * (1 - passed) + current
         allowed = used + 1 <= quota
         if allowed and hit:
-            self._current[slot] += 1
+            self._current[slot] = current + 1
             used += 1
-        left = max(0, math.floor(quota - used))
+        left = max(0, int(quota - used))
         return allowed, Left(name, quota, left, math.ceil((1 - passed) * WINDOW_S))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from domain.entities import Counts, Cursor, FeedEntry
 
@@ -81,26 +81,38 @@ class FeedPage(Protocol):
         """When the set was last built, Unix milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What one viewer's page of posts needs from the caches; each list is as long as the entries.
+class ShownPost(NamedTuple):
+    """What the caches hold of one post, as one viewer sees it.
 
-    `posts` and `people` are ready bytes: None when absent, b"" for a post that is gone. `counts`
-    are None when they or the set of likers are cold; `liked` holds only where they aren't.
-    `clicks` are the viewer's own of the last seconds, by post. `follows` are those of the authors
-    whom the viewer follows; None when the cached follow set is cold.
+    `post` and `person` are ready bytes: None when absent, b"" for what is gone. `counts` are None
+    when they or the set of likers are cold; `liked` holds only where they aren't. Of what is gone
+    nothing else need be told.
     """
 
-    posts: list[bytes | None]
-    people: list[bytes | None]
-    counts: list[Counts | None]
-    liked: list[bool]
+    post: bytes | None = None
+    person: bytes | None = None
+    counts: Counts | None = None
+    liked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one viewer's page of posts needs from the caches; as many `posts` as entries.
+
+    `clicks` are the viewer's own of the last seconds, by post. `follows` has those of the authors
+    whom the viewer follows, maybe others whom they follow; None when the follow set is cold.
+    """
+
+    posts: list[ShownPost]
     clicks: Mapping[str, bool]
     follows: AbstractSet[str] | None
 
 
 class Shelf(Protocol):
-    """Everything that a page of posts shows, in one round trip."""
+    """Everything that a page of posts shows, in one round trip at most."""
+
+    def known(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown | None:
+        """All of it, when this process knows it since its last trip; else None."""
 
     async def read(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown:
         """Look all of it up; some of the reads also renew the lives of what is there."""

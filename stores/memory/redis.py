@@ -10,7 +10,7 @@ from itertools import count
 
 from domain.entities import Counts, Cursor, FeedEntry
 from domain.feed import older, place, truncation
-from domain.ports.feeds import FeedPage, Shown
+from domain.ports.feeds import FeedPage, Shown, ShownPost
 from domain.settings import Feed
 
 
@@ -277,17 +277,22 @@ class MemoryShelf:
         self._reactions = reactions
         self._follows = follows
 
+    def known(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown | None:  # noqa: ARG002 - the port's
+        """Nothing: a look costs no trip here."""
+        return None
+
     async def read(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown:
         """Look all of it up."""
         ids = [entry.post_id for entry in entries]
         authors = [entry.author_id for entry in entries]
         reactions = await self._reactions.get(ids, viewer_id)
         following = await self._follows.following(viewer_id)
+        columns = (await self._posts.get(ids), await self._posts.get(authors), reactions)
         return Shown(
-            posts=await self._posts.get(ids),
-            people=await self._posts.get(authors),
-            counts=[counts for counts, _ in reactions],
-            liked=[counts is not None and liked for counts, liked in reactions],
+            posts=[
+                ShownPost(post, person, counts, counts is not None and liked)
+                for post, person, (counts, liked) in zip(*columns, strict=True)
+            ],
             clicks=self._reactions.clicks(viewer_id),
             follows=None if following is None else following.intersection(authors),
         )

@@ -1,5 +1,7 @@
 """What FollowCache, PostCache and ReactionCache promise, by twins and by the real server."""
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from domain.entities import Counts
@@ -7,10 +9,11 @@ from domain.ports.feeds import PostCache
 from domain.ports.graph import FollowCache
 from domain.ports.reactions import ReactionCache
 from domain.settings import Feed
-from stores import redis_client
-from stores.connect import Stores
 from stores.memory.redis import MemoryFollowCache, MemoryPostCache, MemoryReactionCache
 from tests.fresh import fresh_id
+
+if TYPE_CHECKING:
+    from stores.connect import Stores
 
 FEED = Feed()
 
@@ -113,20 +116,6 @@ async def test_a_fill_never_replaces_what_is_there(post_cache: PostCache, post: 
     await post_cache.replace({post: b""})
     await post_cache.put({post: b"old"})
     assert await post_cache.get([post]) == [b""], "gone, which isn't the same as unknown"
-
-
-async def test_readings_renew_the_life_of_what_they_find(
-    any_stores: Stores, post: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_client, "RENEWING_SHARE", 1)
-    keys = [f"{kind}:{post}" for kind in ("post", "likes", "counts")]
-    await any_stores.post_cache.put({post: b"{}"})
-    await any_stores.reaction_cache.warm({post: (Counts(), [])})
-    for key in keys:
-        await any_stores.redis_server.call("EXPIRE", key, 10)
-    await any_stores.post_cache.get([post])
-    await any_stores.reaction_cache.get([post], fresh_id("u_"))
-    assert all([await any_stores.redis_server.call("TTL", key) >= FEED.post_ttl_s for key in keys])
 
 
 async def test_a_cold_set_of_likers_tells_nothing(

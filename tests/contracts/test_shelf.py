@@ -7,7 +7,7 @@ import pytest
 
 from domain.entities import Counts, FeedEntry
 from domain.ids import compose, spell
-from domain.ports.feeds import PostCache, Shelf, Shown
+from domain.ports.feeds import PostCache, Shelf, Shown, ShownPost
 from domain.ports.graph import FollowCache
 from domain.ports.reactions import ReactionCache
 from stores.memory.redis import (
@@ -51,7 +51,7 @@ def fresh_entries(count: int) -> list[FeedEntry]:
 
 
 async def test_nothing_is_known_of_what_is_cold(caches: Caches, viewer: str) -> None:
-    nothing = Shown([None], [None], [None], [False], {}, None)
+    nothing = Shown([ShownPost()], {}, None)
     assert await caches.shelf.read(fresh_entries(1), viewer) == nothing
 
 
@@ -62,7 +62,7 @@ async def test_a_page_without_entries_shows_nothing(
     if warm:
         await follow(caches, viewer, [])
     shown = await caches.shelf.read([], viewer)
-    assert shown == Shown([], [], [], [], {}, set() if warm else None)
+    assert shown == Shown([], {}, set() if warm else None)
 
 
 async def test_a_warm_page_shows_everything(caches: Caches, viewer: str) -> None:
@@ -76,14 +76,15 @@ async def test_a_warm_page_shows_everything(caches: Caches, viewer: str) -> None
     await caches.reactions.note_click(second.post_id, viewer, fresh_id(), liked=True)
     await caches.reactions.note_click(third.post_id, viewer, fresh_id(), liked=False)
     await follow(caches, viewer, [second.author_id])
-    assert await caches.shelf.read(page, viewer) == Shown(
-        posts=[b"{1}", b"\r\n$-1\r\n" * 9999, b""],
-        people=[b"{u}", None, b"{w}"],
-        counts=[Counts(1, 2), None, Counts(7)],
-        liked=[True, False, False],
-        clicks={second.post_id: True, third.post_id: False},
-        follows={second.author_id},
-    )
+    shown = await caches.shelf.read(page, viewer)
+    *live, gone = shown.posts
+    assert live == [
+        ShownPost(b"{1}", b"{u}", Counts(1, 2), liked=True),
+        ShownPost(b"\r\n$-1\r\n" * 9999),
+    ]
+    assert gone.post == b""
+    assert shown.clicks == {second.post_id: True, third.post_id: False}
+    assert shown.follows == {second.author_id}
 
 
 async def test_likes_of_a_cold_set_are_not_told(caches: Caches, viewer: str) -> None:
@@ -91,7 +92,7 @@ async def test_likes_of_a_cold_set_are_not_told(caches: Caches, viewer: str) -> 
     await caches.reactions.put_likers(sets.post_id, [viewer])
     await caches.reactions.put_counts(counted.post_id, Counts(3))
     shown = await caches.shelf.read([sets, counted], viewer)
-    assert (shown.counts, shown.liked) == ([None, None], [False, False])
+    assert shown.posts == [ShownPost(), ShownPost()]
 
 
 async def test_entries_of_one_author_share_what_is_theirs(caches: Caches, viewer: str) -> None:
@@ -100,7 +101,7 @@ async def test_entries_of_one_author_share_what_is_theirs(caches: Caches, viewer
     await caches.posts.put({author: b"{}"})
     await follow(caches, viewer, [author])
     shown = await caches.shelf.read(page, viewer)
-    assert (shown.people, shown.follows) == ([b"{}"] * 3, {author})
+    assert ([row.person for row in shown.posts], shown.follows) == ([b"{}"] * 3, {author})
 
 
 @pytest.mark.parametrize("newest_last", [True, False])
@@ -116,7 +117,7 @@ async def test_a_click_is_the_newest_and_for_its_viewer_alone(
     await caches.reactions.note_click(warm, other, fresh_id(), liked=False)
     own, theirs = [await caches.shelf.read(page, who) for who in (viewer, other)]
     assert (own.clicks, theirs.clicks) == ({cold: True}, {warm: False})
-    assert theirs.liked == [False, True], "what is counted is told beside it"
+    assert [row.liked for row in theirs.posts] == [False, True], "what is counted is told beside it"
     assert await caches.reactions.put_like(warm, viewer, liked=False) == 1
 
 

@@ -21,14 +21,14 @@ from tests.redis_nodes import RedisNode, redis_nodes
 
 @asynccontextmanager
 async def scripted(*connections: Sequence[bytes | None]) -> AsyncIterator[RedisServer]:
-    """A server that sends these bytes on its connections, each when it is asked again.
+    """A server that greets, then sends these bytes on its connections, each when asked again.
 
     None closes the connection at once; after the last the server listens and says nothing.
     """
     scripts = iter(connections)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for part in next(scripts, ()):
+        for part in (b"%0\r\n", *next(scripts, ())):
             if part is None or not await reader.read(65_536):
                 break
             writer.write(part)
@@ -169,22 +169,43 @@ async def test_a_caller_that_goes_away_shifts_nothing(server: RedisServer) -> No
 # --- bytes that come in pieces, or not at all ---------------------------------------------------
 
 
-REPLIES = b"$5\r\na\r\nbc\r\n*2\r\n:1\r\n*1\r\n$-1\r\n+OK\r\n-ERR no\r\n:7\r\n"
+REPLIES = [
+    b"$5\r\na\r\nbc\r\n",
+    b"*2\r\n:1\r\n*1\r\n$-1\r\n",
+    b"+OK\r\n",
+    b"-ERR no\r\n",
+    b":7\r\n",
+]
 READ = [b"a\r\nbc", [1, [None]], b"OK", "ERR no", 7]
+PUSH = b">2\r\n+invalidate\r\n*2\r\n$2\r\nk1\r\n$2\r\nk2\r\n"
+PUSH_ALL = b">2\r\n+invalidate\r\n_\r\n"
 
 
-@settings(max_examples=60, deadline=None)
-@given(cuts=st.lists(st.integers(1, len(REPLIES) - 1), max_size=8), counts=st.permutations([2, 3]))
-async def test_replies_in_pieces_are_put_together(cuts: list[int], counts: list[int]) -> None:
-    """Fed to the protocol as a socket may cut them, and shared by two questions."""
-    ends = [0, *sorted(cuts), len(REPLIES)]
-    link = redis_wire.Connection()
+@settings(max_examples=100, deadline=None)
+@given(
+    cuts=st.lists(st.integers(1, 120), max_size=8),
+    counts=st.permutations([2, 3]),
+    pushes=st.lists(st.tuples(st.integers(0, len(READ)), st.booleans()), max_size=3),
+)
+async def test_replies_in_pieces_are_put_together(
+    cuts: list[int], counts: list[int], pushes: list[tuple[int, bool]]
+) -> None:
+    """Fed to the protocol as a socket may cut them, shared by two questions; changes between."""
+    stream = list(REPLIES)
+    for place, everything in sorted(pushes, reverse=True):
+        stream.insert(place, PUSH_ALL if everything else PUSH)
+    data, told = b"".join(stream), list[bytes | None]()
+    ends = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    link = redis_wire.Connection(told.append)
     link.connection_made(_Sink())
     questions = [link.ask(b"", count) for count in counts]
     for start, end in pairwise(ends):
-        link.data_received(REPLIES[start:end])
+        link.data_received(data[start:end])
     replies = [reply for each in questions for reply in await each]
     assert [str(r) if isinstance(r, ReplyError) else r for r in replies] == READ
+    assert link.open
+    said = [[None] if everything else [b"k1", b"k2"] for _, everything in sorted(pushes)]
+    assert sorted(map(str, told)) == sorted(str(key) for keys in said for key in keys)
     link.end(Lost("done"))
 
 
