@@ -1,19 +1,26 @@
 """post.published → fanout.chunk*: decided once; every follower is in exactly one chunk, or none."""
 
-from typing import Never
+from collections.abc import Mapping
+from typing import Any, Never
 
 import pytest
 
 from domain.entities import Delivery, FanOut, FeedEntry, Photo
 from domain.errors import StoreAway, Transient
-from domain.settings import Feed
+from domain.settings import Feed, Retries
 from schemas.events import FanoutChunk
+from stores.memory.kafka import MemoryEventLog
 from stores.memory.redis import MemoryFollowCache
 from streams.plan_fan_out import PlanFanOut
+from streams.runtime.runner import StageRunner
+from streams.topology import BY_NAME
 from tests.feed_world import Life, World, entry_of, ids_of, photo, published
-from topics.catalog import FANOUT_CHUNK
+from topics.catalog import FANOUT_CHUNK, POST_PUBLISHED
+from topics.record import Record
+from topics.topic import Topic
 
 STAR = 0
+ONCE = Retries(tries=1, rounds=0)
 
 
 async def world_with(followers: int, threshold: int = 10_000) -> World:
@@ -65,6 +72,26 @@ async def pull_list(world: World) -> list[FeedEntry] | None:
 async def build_pull_list(world: World) -> None:
     star = world.people[STAR]
     await world.pulls.finish_build(star, await world.pulls.begin_build(star), [])
+
+
+class RefusingLog(MemoryEventLog):
+    """Refuses chunks at first."""
+
+    refuses = True
+
+    async def publish(
+        self, topic: Topic[Any], event: Any, headers: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Raises Transient."""
+        if self.refuses and topic is FANOUT_CHUNK:
+            raise Transient("kafka: the message is too large")
+        await super().publish(topic, event, headers)
+
+
+def record_of(post: Photo) -> Record:
+    """Its event as it is read."""
+    value = POST_PUBLISHED.codec.encode(published(post))
+    return Record(POST_PUBLISHED.name, 0, 1, post.user_id.encode(), value, (), 5)
 
 
 def fails(*_: object) -> Never:
@@ -166,12 +193,15 @@ async def test_where_the_beginning_ended_in_the_dead_letters_the_next_post_tells
 
 async def test_where_kafka_refused_the_marks_for_good_the_next_post_tells() -> None:
     world = await world_with(3, threshold=3)
-    first, second, third = [await posted(world, number) for number in (1, 2, 3)]
-    assert await chunks_of(world, first, acknowledged=False)
-    marks = await chunks_of(world, second)
-    assert await reached(world, marks) == world.people[1:]
-    assert all(chunk.mark for chunk in marks)
-    assert await chunks_of(world, third) == []
+    posts = [await posted(world, number) for number in (1, 2, 3)]
+    log, told = RefusingLog(), []
+    runner = StageRunner(BY_NAME["plan_fan_out"], PlanFanOut(world, world.feed), log, ONCE)
+    for post in posts:
+        await runner.process(record_of(post))
+        told.append({chunk.post_id for chunk in log.events(FANOUT_CHUNK) if chunk.mark})
+        log.refuses = False
+    assert told == [set(), {posts[1].photo_id}, {posts[1].photo_id}]
+    assert len([each for each in log.records if each.topic == "plan_fan_out.dlq"]) == 1
 
 
 async def test_a_pushed_post_tells_nothing_of_pulling() -> None:
