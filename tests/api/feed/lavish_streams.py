@@ -19,7 +19,7 @@ from domain.entities import Cursor
 from domain.settings import Streams
 
 if TYPE_CHECKING:
-    from api.feed.reader import FeedReader
+    from api.feed.ladder import Ladder
 
 BLOCK = b"x" * 16_384
 PAUSE_S = 0.1
@@ -53,7 +53,7 @@ class Deps:
 
 
 async def main(port: int) -> None:
-    streams = Lavish(cast("FeedReader", None), Streams())
+    streams = Lavish(cast("Ladder", None), Streams())
     route = FeedStream(Deps(streams))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
