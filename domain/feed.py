@@ -9,7 +9,8 @@ from base64 import b85decode, b85encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from heapq import merge, nlargest
+from heapq import nlargest
+from itertools import chain
 
 from domain import ids
 from domain.entities import Cursor, FeedEntry
@@ -99,13 +100,23 @@ def merged(pages: Sequence[FeedPage], size: int) -> Merged:
 
 
 def _newest_of(lists: Sequence[Sequence[FeedEntry]], size: int) -> list[FeedEntry]:
-    """The newest of the union, each post once: so fifty lists cost little more than one page."""
-    once: dict[str, FeedEntry] = {}
-    for entry in merge(*lists, reverse=True):
-        once.setdefault(entry.post_id, entry)
-        if len(once) == size:
-            break
-    return list(once.values())
+    """The newest of the union, each post once: so fifty lists cost little more than one page.
+
+    Only what isn't older than a bound is looked at: `size` posts aren't, since one list has so
+    many or so many lists begin there.
+    """
+    bounds = [entries[size - 1] for entries in lists if len(entries) >= size]
+    firsts = sorted({entries[0] for entries in lists}, reverse=True)
+    bounds += firsts[size - 1 : size]
+    if not bounds:
+        return sorted(set(chain.from_iterable(lists)), reverse=True)
+    bound, best = max(bounds), set[FeedEntry]()
+    for entries in lists:
+        for entry in entries:
+            if entry < bound:
+                break
+            best.add(entry)
+    return sorted(best, reverse=True)
 
 
 # --- merging many authors ---------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """A feed set's marks as they are spelled, and a page read from its replies. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
 from domain.entities import Cursor, FeedEntry
 from domain.feed import entry_of
@@ -15,35 +16,41 @@ class RedisFeedPage:
 
     entries: list[FeedEntry]
     floor: Cursor | None
-    celebrities: list[str]
+    celebrities: tuple[str, ...]
     built_at: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Marks:
     """What a set says of itself; `redis_timelines` tells how."""
 
-    built_at: int = 0
-    floor: Cursor | None = None
-    celebrities: list[str] = field(default_factory=list)
-    foreign: bool = False
+    built_at: int
+    floor: Cursor | None
+    celebrities: tuple[str, ...]
+    foreign: bool
     """Built by a former release, which spelled members otherwise: cold, and to be dropped."""
 
     @classmethod
     def of(cls, members: Iterable[bytes]) -> "Marks":
         """Read the marks as they are ordered in the set: of several floors the last holds."""
-        said = cls()
-        for mark in members:
-            name, _, rest = mark.partition(b":")
-            if name == b"!celebrity":
-                said.celebrities.append("u_" + rest.decode())
-            elif name == b"!built":
-                said.built_at = int(rest or 0)
-                said.foreign = not rest
-            elif name == b"!floor":
-                at, _, post = rest.decode().partition(":")
-                said.floor = Cursor(int(at), "ph_" + post)
-        return said
+        return _marks(tuple(members))
+
+
+@lru_cache(2048)
+def _marks(members: tuple[bytes, ...]) -> Marks:
+    """A set's marks hardly change, and there may be hundreds."""
+    built_at, floor, celebrities, foreign = 0, None, list[str](), False
+    for mark in members:
+        name, _, rest = mark.partition(b":")
+        if name == b"!celebrity":
+            celebrities.append("u_" + rest.decode())
+        elif name == b"!built":
+            built_at = int(rest or 0)
+            foreign = not rest
+        elif name == b"!floor":
+            at, _, post = rest.decode().partition(":")
+            floor = Cursor(int(at), "ph_" + post)
+    return Marks(built_at, floor, tuple(celebrities), foreign)
 
 
 def floor_mark(floor: Cursor) -> str:

@@ -13,6 +13,7 @@ from domain.ports.feeds import FeedPage, Timelines
 
 _HEADS = 4096  # authors whose newest posts one process keeps
 _BUILD_LIMIT_S = 2.0
+_AWAITED_S = 1.0  # so much longer a page is shown while one reader fetches the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,24 @@ class Pulled:
     whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Head:
     page: FeedPage
     size: int
     until: float
+    awaited: bool = False
+
+    def lasts(self, now: float, size: int) -> bool:
+        """Whether it is shown though its time is over; not to the first who asks."""
+        awaited, self.awaited = self.awaited, True
+        return awaited and self.size >= size and now < self.until + _AWAITED_S
 
 
 class PullLists:
     """Reads many authors' lists in one round trip, and builds those that are cold.
 
-    Thousands of readers pull the same few lists: their newest entries are kept for a second.
+    Thousands of readers pull the same few lists: their newest entries are kept for a second. Then
+    the first reader fetches them; for the others they last until those have come.
     """
 
     def __init__(
@@ -53,8 +61,7 @@ class PullLists:
         self, authors: Sequence[str], before: Cursor | None, size: int, effort: BestEffort
     ) -> Pulled | None:
         """Strictly before the cursor, `size` entries of each or more; None while Redis is away."""
-        known = self._known(authors, size) if before is None else {}
-        wanted = [author for author in authors if author not in known]
+        pages, wanted = self._known(authors, size) if before is None else ([], list(authors))
         if wanted:
             read = effort.ask("redis", None, self._pulls().pages)
             found = await read(wanted, before, size)
@@ -66,16 +73,22 @@ class PullLists:
                 found = await read(wanted, before, size)
             for author, page in zip(wanted, found or (), strict=bool(found)):
                 if page is not None:
-                    known[author] = page
+                    pages.append(page)
                     self._keep(author, page, before, size)
-        return Pulled(list(known.values()), len(known) == len(authors))
+        return Pulled(pages, len(pages) == len(authors))
 
-    def _known(self, authors: Sequence[str], size: int) -> dict[str, FeedPage]:
+    def _known(self, authors: Sequence[str], size: int) -> tuple[list[FeedPage], list[str]]:
+        """The pages that are kept, and whose aren't."""
         now = self._clock()
-        heads = ((author, self._heads.get(author)) for author in authors)
-        return {
-            a: head.page for a, head in heads if head and head.until > now and head.size >= size
-        }
+        pages, wanted = [], []
+        for author, head in zip(authors, map(self._heads.get, authors), strict=True):
+            if head is not None and head.until > now and head.size >= size:
+                pages.append(head.page)
+            elif head is None or not head.lasts(now, size):
+                wanted.append(author)
+            else:
+                pages.append(head.page)
+        return pages, wanted
 
     def _keep(self, author: str, page: FeedPage, before: Cursor | None, size: int) -> None:
         if before is None and self._heads_s:

@@ -8,7 +8,7 @@ while Redis is away is the ladder's to say (`ladder.py`).
 """
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -122,7 +122,9 @@ class FeedReader:
         self, read: Reading, page: FeedPage, before: Cursor | None, size: int
     ) -> Merged | None:
         """A page of the set and of the lists it names; None when those can't be read."""
-        pulled = [each for each in page.celebrities if each not in read.hidden]
+        pulled: Sequence[str] = page.celebrities
+        if read.hidden:
+            pulled = [each for each in pulled if each not in read.hidden]
         lists = await self._pulled(read, pulled, before, size) if pulled else []
         return None if lists is None else merged([page, *lists], size)
 
@@ -145,7 +147,7 @@ class FeedReader:
                 yield batch
 
     async def _pulled(
-        self, read: Reading, authors: list[str], before: Cursor | None, size: int
+        self, read: Reading, authors: Sequence[str], before: Cursor | None, size: int
     ) -> list[FeedPage] | None:
         """The celebrities' pages; without some of them the feed isn't whole yet."""
         with feed_step("pulls"):
