@@ -4,7 +4,9 @@
 over the real PostgreSQL, Cassandra and Valkey, beside two handlers of `bench/peers/readers.py`
 under uvicorn: a bare ASGI function that answers with one MGET of twenty ready posts, and FastAPI
 with twenty HGETALLs; the bare one under our own server too. Readers are of three kinds: 10 follows,
-5,000 follows (with the same posts), and 10 follows with 50 celebrities whose posts are pulled.
+5,000 follows (with the same posts), and 10 follows with 50 celebrities whose posts are pulled. The
+first read once more while somebody likes what they are shown, 100 times a second: then what the
+process keeps of Redis changes all the time. Steps are told with nothing kept, too.
 
 Processor time is what the kernel counted for the process; servers take turns in every round and
 ratios are medians of the rounds' own. Saturation is the highest rate with p99 < 200 ms, found by
@@ -18,8 +20,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
 
 import httpx
 import uvloop
@@ -34,6 +36,7 @@ from bench.tools.readers import Audience, audience, expect, full, request, whole
 from bench.tools.report import Figure, paired, publish, quantile
 from bench.tools.spans import Spans, call
 from bench.tools.world import World
+from domain.entities import Counts
 from domain.secrets import Secrets
 from domain.settings import ROOT, Settings
 from stores.connect import Stores
@@ -41,6 +44,8 @@ from stores.connect import Stores
 ROUNDS, CALLS = 5, 3000
 AUTHORS, POSTS_EACH, CELEBRITIES, CROWD = 50, 60, 50, 4_990
 FEW, MANY, PULLING = "10 follows", "5,000 follows", "50 celebrities"
+LIKED, NOTHING_KEPT = "10 follows, 100 likes a second", "10 follows, nothing kept"
+LIKES_A_SECOND = 100
 BARE, CORKED, HASHES = "bare ASGI, one MGET", "bare ASGI, our server", "FastAPI, 20 HGETALL"
 PEERS = {BARE: "bare", CORKED: "corked", HASHES: "hashes"}
 P99_LIMIT_MS, STEP_S, TURN_S, HALVINGS = 200.0, 2.0, 2.0, 6
@@ -105,6 +110,18 @@ async def people(world: World, chosen: Settings) -> list[Audience]:
         expect(one, posts, followees)
         found.append(one)
     return found
+
+
+async def like(world: World, found: Audience) -> None:
+    """Like what these are shown and take it back, as the stage does, until cancelled."""
+    shown = sorted({post for due in found.due for post in due})
+    fan, reactions = f"u_{world.new_id()}", world.stores.reaction_cache
+    for number, post in enumerate(cycle(shown)):
+        liked = number // len(shown) % 2 == 0
+        likers = await reactions.put_like(post, fan, liked=liked)
+        if likers is not None:
+            await reactions.put_counts(post, Counts(likers))
+        await asyncio.sleep(1 / LIKES_A_SECOND)
 
 
 @contextmanager
@@ -233,10 +250,15 @@ async def measure(chosen: Settings, pid: int, rounds: int) -> bool:
         for port, (name, kind) in enumerate(PEERS.items(), chosen.port("api") + PEER_PORTS):
             peer_pid = opened.enter_context(peer(kind, port, redis_port))
             servers[name] = Server(name, port, peer_pid, plain, full)
+        liked = replace(servers[FEW], name=LIKED, cpu_us=[], latencies_ms=[])
         deadline = time.monotonic() + BUDGET_S
         for _ in within(rounds, deadline - BUDGET_S / 2):
             for server in servers.values():
                 await server.cost()
+            async with asyncio.TaskGroup() as group:
+                liking = group.create_task(like(world, found[0]))
+                await liked.cost()
+                liking.cancel()
         rate = await saturation(servers[FEW]) / 2
         for _ in within(rounds, deadline):
             for server in servers.values():
@@ -244,9 +266,12 @@ async def measure(chosen: Settings, pid: int, rounds: int) -> bool:
                     await server.at(rate)
         wrong = {one.name: await one.wrong(base) for one in found}
     told = await steps(chosen, found)
+    nothing = chosen.feed.model_copy(update={"posts_kept": 0})
+    unkept = await steps(chosen.model_copy(update={"feed": nothing}), found[:1])
+    told[NOTHING_KEPT] = unkept[FEW]
     await world.stores.close()
-    rows = figures(servers, rate, wrong)
-    spread = {one.name: one.cpu_us for one in servers.values()}
+    rows = figures({**servers, LIKED: liked}, rate, wrong)
+    spread = {one.name: one.cpu_us for one in (*servers.values(), liked)}
     fine = publish("feed_read", "a warm feed page", rows, rounds_cpu_us=spread, steps_us=told)
     for name, parts in told.items():
         print(f"steps, {name}: " + ", ".join(f"{step} {us} µs" for step, us in parts.items()))

@@ -1,6 +1,7 @@
 """Where a call's time goes: every method of some ports, timed while the application runs here."""
 
 import functools
+import inspect
 import time
 from collections import defaultdict
 from collections.abc import MutableMapping
@@ -39,7 +40,7 @@ class _Timed:
 
     def __getattr__(self, method: str) -> Any:  # noqa: ANN401 - whatever the port has
         found = getattr(self._port, method)
-        if not callable(found):
+        if not inspect.iscoroutinefunction(found):
             return found
         label = f"{self._name}.{method}"
 
