@@ -41,6 +41,7 @@ class RedisCluster(RedisServer):
         self._listener: Changed | None = None
         self._seeds = [self._node_at(address) for address in nodes]
         self._slots: dict[int, Node] = {}
+        self._sharing: frozenset[Node] = frozenset()
         self._reading: asyncio.Task[None] | None = None
 
     def listen(self, changed: Changed) -> None:
@@ -51,8 +52,11 @@ class RedisCluster(RedisServer):
 
     @property
     def heard_at(self) -> float:
-        """The loop's time up to which all nodes that were asked told of changes."""
-        heard = [at for node in self._nodes.values() if (at := node.heard_at) is not None]
+        """The loop's time up to which all nodes that were asked told of changes.
+
+        Only those that share the slots: who only told of them, or has none any more, is silent.
+        """
+        heard = [at for node in self._sharing if (at := node.heard_at) is not None]
         return min(heard, default=0.0)
 
     async def close(self) -> None:
@@ -161,12 +165,18 @@ class RedisCluster(RedisServer):
                     why = error
                     continue
                 if isinstance(ranges, list):
-                    self._slots = dict(self._owners(ranges, node))
+                    self._take(dict(self._owners(ranges, node)))
                     return
                 why = ranges
         finally:
             self._reading = None
         raise StoreAway(f"redis: no map of slots: {why}")
+
+    def _take(self, slots: dict[int, Node]) -> None:
+        """Go by this map. Whoever had a slot doesn't tell of what is new there."""
+        if slots != self._slots and self._listener is not None:
+            self._listener(None)
+        self._slots, self._sharing = slots, frozenset(slots.values())
 
     def _owners(self, ranges: Iterable[list[Reply]], told_by: Node) -> Iterator[tuple[int, Node]]:
         for first, last, (host, port, *_), *_ in ranges:

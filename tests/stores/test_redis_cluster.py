@@ -1,6 +1,7 @@
 """A Redis Cluster whose slots move and whose nodes go: nothing is lost or answered wrongly."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import count
@@ -14,6 +15,7 @@ from domain.errors import StoreAway, Transient
 from domain.ids import spell
 from domain.settings import Feed
 from stores.redis_cluster import RedisCluster
+from stores.redis_commands import KEY, Template, ask
 from stores.redis_timelines import RedisTimelines
 from tests.fresh import fresh_id
 from tests.redis_nodes import RedisNode, redis_cluster, redis_nodes
@@ -186,6 +188,34 @@ async def test_a_node_that_dies_is_away_and_is_found_when_it_is_back(
     assert None in found, "what the node had is cold"
     assert [post(1)] in found
     assert await timelines.push(post(2), users) == sum(feed is not None for feed in found)
+
+
+async def test_a_node_that_only_told_of_the_slots_is_not_waited_for(nodes: list[RedisNode]) -> None:
+    """It is known by a name of its own, as a cluster's service is, or has no slots any more."""
+    cluster = RedisCluster([f"localhost:{nodes[0].port}"])
+    cluster.listen(lambda _: None)
+    await cluster.call("GET", "a")
+    await asyncio.sleep(0.2)
+    before = time.monotonic()
+    await cluster.ask(ask(Template(("EXISTS", KEY)), [f"key{number}" for number in range(64)]))
+    assert cluster.heard_at >= before
+    await cluster.close()
+
+
+async def test_what_was_read_where_a_slot_was_is_let_go(nodes: list[RedisNode]) -> None:
+    """Nobody tells of a key that came to be where the slot is now."""
+    told: list[bytes | None] = []
+    cluster = RedisCluster([nodes[0].address])
+    cluster.listen(told.append)
+    key = fresh_id("clicked:u_")
+    await cluster.call("HGETALL", key)
+    move = await Move.of(key_slot(key.encode()), nodes)
+    await move.begin()
+    await move.end()
+    told.clear()
+    await cluster.call("HGETALL", key)
+    assert None in told
+    await cluster.close()
 
 
 async def test_without_any_node_the_cluster_is_away() -> None:
