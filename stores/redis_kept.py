@@ -23,6 +23,9 @@ from stores.redis_server import RedisServer
 FEW_LIKERS = 32
 """So many likers of a post are kept; of more Redis is asked whether the viewer is among them."""
 
+_MANY_AUTHORS = 128
+"""A viewer who was asked about more of them is forgotten: many who page far would fill memory."""
+
 _LIFE_S = 60.0
 _SILENCE_S = 1.0
 _GONE = ShownPost(b"")
@@ -118,7 +121,10 @@ class Kept:
 
     def viewer(self, user_id: str) -> KeptViewer:
         """What is known of a viewer; to be filled in as well."""
-        return self._viewers.get(user_id) or self._viewers.setdefault(user_id, KeptViewer())
+        viewer = self._viewers.get(user_id)
+        if viewer is None or len(viewer.authors) > _MANY_AUTHORS:
+            viewer = self._viewers[user_id] = KeptViewer()
+        return viewer
 
     def _clear(self) -> None:
         self._posts, self._people, self._viewers = {}, {}, {}

@@ -36,6 +36,7 @@ _ROW = 4  # batches on their way at once: a bounded reply buffer on both sides
 _FEW = 16  # members: a set so small may be what late pushes left of a feed that has gone
 _TIES = 16  # read beyond a cursor at first, for entries that share its millisecond
 _RENEWED_AFTER = 0.01  # of a set's life
+_RENEWED_MOST = 50_000  # sets of which a process knows that it renewed them: 5 MB
 _SIZE = Template(("ZCARD", KEY))
 
 
@@ -142,7 +143,7 @@ class RedisTimelines:
     def _aging(self, keys: Sequence[str]) -> list[str]:
         """Those whose lives this process hasn't renewed for a while."""
         now = time.monotonic()
-        if now >= self._renewed_until:
+        if now >= self._renewed_until or len(self._renewed) >= _RENEWED_MOST:
             self._renewed, self._renewed_until = set(), now + self._ttl_s * _RENEWED_AFTER
         aging = [key for key in keys if key not in self._renewed]
         self._renewed.update(aging)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from domain.entities import Counts, FeedEntry
 from domain.ports.feeds import Shown, ShownPost
 from domain.settings import Feed
-from stores import redis_kept, redis_shelf
+from stores import redis_kept, redis_shelf, redis_timelines
 from stores.redis_cluster import RedisCluster
 from stores.redis_commands import KEY, Ask, Template, ask
 from stores.redis_follow_cache import RedisFollowCache
@@ -21,6 +21,7 @@ from stores.redis_post_cache import RedisPostCache
 from stores.redis_reaction_cache import RedisReactionCache
 from stores.redis_server import RedisServer
 from stores.redis_shelf import RedisShelf
+from stores.redis_timelines import RedisTimelines
 from stores.redis_wire import Reply
 from tests.fresh import fresh_id
 from tests.redis_nodes import RedisNode, redis_cluster, redis_nodes
@@ -297,3 +298,23 @@ async def test_an_author_a_viewer_was_not_asked_about_is_not_known(scene: Scene)
     shown = await scene.reader.shelf.read(scene.page, other)
     assert shown.follows == {first.author_id}
     assert scene.reader.shelf.known(scene.page, other) == shown
+
+
+async def test_a_viewer_who_pages_far_takes_little_memory(scene: Scene) -> None:
+    reader, pages = scene.reader.shelf, range(40)
+    for _ in pages:
+        far = [FeedEntry(n, fresh_id("ph_"), fresh_id("u_")) for n in range(24)]
+        shown = await reader.read([*scene.page, *far], scene.viewer)
+        assert shown.follows == {entry.author_id for entry in scene.page}
+        assert len(reader._kept.viewer(scene.viewer).authors) < 200  # noqa: SLF001
+    await scene.same()
+
+
+async def test_what_was_renewed_is_not_remembered_without_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_timelines, "_RENEWED_MOST", 100)
+    timelines = RedisTimelines(scene.reader.redis, FEED)
+    for _ in range(30):
+        await timelines.pages([fresh_id("u_") for _ in range(10)], None, 10)
+        assert len(timelines._renewed) <= 110  # noqa: SLF001
