@@ -90,8 +90,11 @@ class FeedReader:
                 await self._build(read)
             return None
         found = await self._merged(read, page, None, NEWS)
-        newest = merged([page], NEWS).entries if found is None else found.entries
-        fresh = [e for e in newest if e.post_id not in known and (not after or place(e) > after)]
+        if found is None:
+            return None
+        fresh = [
+            e for e in found.entries if e.post_id not in known and (not after or place(e) > after)
+        ]
         live = await read.shown(fresh) if fresh else []
         return [entry for entry, _ in live] if read.goes_on else None
 

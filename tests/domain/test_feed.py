@@ -155,6 +155,13 @@ def test_a_merge_is_the_newest_of_the_union_down_to_its_cut(
         assert found.entries == [each for each in truth if place(each) > found.cut][:size]
 
 
+def test_a_post_that_begins_every_source_counts_once() -> None:
+    newest_of_all, own, theirs = entry(9, 1), entry(5, 1), entry(7, 1)
+    sources = [Source([newest_of_all, own], None), Source([newest_of_all, theirs], None)]
+    found = merged([source.page(None, 2) for source in sources], 2)
+    assert found.entries == [newest_of_all, theirs]
+
+
 @given(authors=SOURCES, size=st.integers(1, 12))
 def test_pages_longer_than_asked_for_change_nothing(
     authors: list[tuple[set[int], set[int], int | None]], size: int

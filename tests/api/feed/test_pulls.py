@@ -2,15 +2,20 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from api.feed import pulls
+from api.feed.builder import FeedBuilder
 from api.feed.page import Completeness
 from api.feed.reader import FeedReader
+from api.resilience.best_effort import BestEffort
+from api.resilience.breakers import Breakers
 from domain.entities import Counts, Cursor, FeedEntry
 from domain.errors import StoreAway
-from domain.settings import Feed
+from domain.ports.feeds import FeedPage
+from domain.settings import Degradation, Feed
 from tests.feed_world import EDGE, Life, World, entry_of, ids_of, photo, post_ids, reader_of
 from tests.interleaving import Interleaving
 
@@ -86,6 +91,18 @@ async def test_a_star_who_is_followed_no_more_is_hidden_before_the_mark_is_gone(
     page = await life.world.timelines.page(viewer, None, 1)
     assert page is not None
     assert page.celebrities
+    asked, read_pages = [], life.world.pulls.pages
+
+    async def counted(
+        user_ids: Sequence[str], before: Cursor | None, limit: int
+    ) -> list[FeedPage | None]:
+        asked.append(user_ids)
+        return await read_pages(user_ids, before, limit)
+
+    life.world.pulls.pages = counted  # type: ignore[method-assign] # to be counted
+    first = await life.reader.home(viewer, None, 5)
+    assert len(first.posts) == 5
+    assert asked == [[life.world.people[STAR]]], "not for what follows"
     assert await life.read(viewer) == ids_of(await life.expected(viewer))
 
 
@@ -126,6 +143,7 @@ async def test_a_list_that_takes_too_long_leaves_the_feed_rebuilding(
     life.world.photos.by_user = held  # type: ignore[method-assign] # a slow partition
     page = await life.reader.home(viewer, None, 5)
     assert (page.completeness, page.after) == (Completeness.REBUILDING, None)
+    assert await life.reader.news(viewer, None, ()) is None, "some may be missing"
     go_on.set()
     for _ in range(100):
         if await life.world.pulls.page(star, None, 1):
@@ -149,6 +167,21 @@ async def test_a_list_that_cannot_be_built_degrades_the_feed() -> None:
     assert page.posts
 
 
+async def test_lists_that_cannot_be_read_are_read_from_the_stores() -> None:
+    life, viewer = await scene(30)
+    await life.read(viewer)
+    await pulled(life, life.world.people[STAR], 900, 900)
+
+    async def away(*_: object) -> None:
+        raise StoreAway("gone fishing")
+
+    life.world.pulls.pages = away  # type: ignore[method-assign,assignment] # Redis is, by then
+    page = await life.reader.home(viewer, None, 5)
+    assert page.completeness is Completeness.DEGRADED
+    assert post_ids(page) == ids_of(await life.expected(viewer))[:5]
+    assert await life.reader.news(viewer, None, ()) is None
+
+
 async def test_the_newest_of_a_list_are_kept_for_a_moment_and_no_longer() -> None:
     life, viewer = await scene(3)
     kept = FEED.model_copy(update={"pull_heads_s": 0.1})
@@ -165,6 +198,47 @@ async def test_the_newest_of_a_list_are_kept_for_a_moment_and_no_longer() -> Non
             return
         await asyncio.sleep(0.02)
     raise AssertionError("the newest posts are kept for ever")
+
+
+async def test_when_its_time_is_over_one_reader_fetches_a_list_for_all() -> None:
+    life, _ = await scene(3)
+    star, now, asked = life.world.people[STAR], [0.0], [0]
+    builder = FeedBuilder(life.world, FEED, Breakers(Degradation()))
+    lists = pulls.PullLists(lambda: life.world.pulls, builder, 1.0, lambda: now[0])
+    effort = BestEffort(Breakers(Degradation()))
+
+    async def newest(size: int = 5) -> str:
+        found = await lists.pages([star], None, size, effort)
+        assert found is not None
+        return found.pages[0].entries[0].post_id
+
+    old = await newest()
+    new = (await pulled(life, star, 900, 900)).post_id
+    read_pages, go_on = life.world.pulls.pages, asyncio.Event()
+
+    async def held(
+        user_ids: Sequence[str], before: Cursor | None, limit: int
+    ) -> list[FeedPage | None]:
+        asked[0] += 1
+        await go_on.wait()
+        return await read_pages(user_ids, before, limit)
+
+    life.world.pulls.pages = held  # type: ignore[method-assign] # slow, and counted
+    now[0] = 1.5
+    first = asyncio.create_task(newest())
+    await asyncio.sleep(0)
+    assert [await newest() for _ in range(3)] == [old] * 3
+    assert asked == [1]
+    others = [asyncio.create_task(newest(6))]  # more than is kept
+    await asyncio.sleep(0)
+    now[0] = 2.5  # too long ago
+    others.append(asyncio.create_task(newest()))
+    await asyncio.sleep(0)
+    assert asked == [3]
+    go_on.set()
+    assert await asyncio.gather(first, *others) == [new] * 3
+    assert await newest() == new
+    assert asked == [3]
 
 
 async def test_readers_who_miss_the_same_posts_share_their_reads() -> None:

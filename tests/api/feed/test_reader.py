@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -12,6 +13,8 @@ from api.feed.page import Completeness
 from api.feed.reader import FeedReader
 from domain.entities import Counts, Cursor, FeedEntry, PhotoStatus
 from domain.errors import StoreAway
+from domain.feed import place
+from domain.ports.feeds import FeedPage, Shown
 from domain.post_json import join_page
 from domain.settings import Feed
 from schemas.events import Location
@@ -201,7 +204,10 @@ async def test_a_slow_build_answers_what_is_there_and_goes_on(
     want = await life.expected(viewer)
     assert page.completeness is Completeness.REBUILDING
     assert page.after is None
-    assert post_ids(page) == ids_of([each for each in want if each.author_id != slow])[:3]
+    quick = [each for each in want if each.author_id != slow]
+    assert post_ids(page) == ids_of(quick)[:3]
+    page = await life.reader.home(viewer, place(quick[2]), 3)
+    assert post_ids(page) == ids_of(quick)[3:]
     go_on.set()
     await asyncio.sleep(0.05)
     page = await life.reader.home(viewer, None, 3)
@@ -247,6 +253,59 @@ async def test_no_absent_store_fails_a_read(stores: tuple[str, ...], *, warm: bo
     else:
         assert (page.posts, page.after) == ([], None)
         assert page.completeness is Completeness.DEGRADED
+
+
+@pytest.mark.parametrize(("gone", "looks", "pages", "shown"), [(4, 0, 1, 5), (14, 2, 2, 4)])
+async def test_a_read_that_has_lost_a_store_goes_no_further(
+    gone: int, looks: int, pages: int, shown: int
+) -> None:
+    life, viewer = await scene(30)
+    await life.reader.home(viewer, None, 5)
+    want = ids_of(await life.expected(viewer))
+    for each in want[:gone]:
+        rows = life.world.photos.rows
+        rows[each] = replace(rows[each], status=PhotoStatus.DELETED)
+        await life.world.post_cache.forget([each])
+    read_page, look = life.world.timelines.page, life.world.shelf.read
+    asked: list[Cursor | None] = []
+    looked: list[Sequence[FeedEntry]] = []
+
+    async def counted(user_id: str, before: Cursor | None, limit: int) -> FeedPage | None:
+        asked.append(before)
+        return await read_page(user_id, before, limit)
+
+    async def lost(entries: Sequence[FeedEntry], viewer_id: str) -> Shown:
+        looked.append(entries)
+        if len(looked) > looks:
+            raise StoreAway("gone fishing")
+        return await look(entries, viewer_id)
+
+    life.world.timelines.page = counted  # type: ignore[method-assign,assignment] # to be counted
+    life.world.shelf.read = lost  # type: ignore[method-assign] # is away after so many
+    page = await life.reader.home(viewer, None, 5)
+    assert page.completeness is Completeness.DEGRADED
+    assert post_ids(page) == want[gone : gone + shown]
+    assert len(asked) == pages
+
+
+async def test_a_set_that_vanishes_within_a_read_is_continued_by_the_stores() -> None:
+    life, viewer = await scene(30)
+    await life.reader.home(viewer, None, 5)
+    want = ids_of(await life.expected(viewer))
+    for gone in want[:16]:
+        rows = life.world.photos.rows
+        rows[gone] = replace(rows[gone], status=PhotoStatus.DELETED)
+        await life.world.post_cache.forget([gone])
+    read_page = life.world.timelines.page
+
+    async def once(user_id: str, before: Cursor | None, limit: int) -> FeedPage | None:
+        page = await read_page(user_id, before, limit)
+        await life.world.timelines.drop(viewer)
+        return page
+
+    life.world.timelines.page = once  # type: ignore[method-assign,assignment] # then it is gone
+    page = await life.reader.home(viewer, None, 5)
+    assert (page.completeness, post_ids(page)) == (Completeness.COMPLETE, want[16:21])
 
 
 async def test_a_mistake_of_ours_is_not_hidden_as_degraded() -> None:
