@@ -24,6 +24,7 @@ from domain.errors import StoreAway
 from stores.redis_client import ANSWER_LIMIT_S, CONNECT_LIMIT_S
 from stores.redis_commands import packed
 
+_TRACK_AGAIN_S = 1.0
 _LARGE = 8192  # bytes: the server may begin with these while others are packed
 
 _HELLO = packed("HELLO", 3)
@@ -265,7 +266,13 @@ class Node:
         """From now on changes are told of; a server that can't is read as ever."""
 
         def noted(answer: asyncio.Future[list[Reply]]) -> None:
-            if not answer.cancelled() and answer.exception() is None:
-                link.tracks = answer.result() == [b"OK"]
+            if answer.cancelled() or answer.exception() is not None:
+                return
+            (reply,) = answer.result()
+            link.tracks = reply == b"OK"
+            if link.tracks:
+                self._changed(None)  # what was read here before isn't told of
+            elif str(reply).startswith("BUSY"):  # with a script, which ends
+                asyncio.get_running_loop().call_later(_TRACK_AGAIN_S, self._track, link)
 
         link.ask(_TRACKING, 1).add_done_callback(noted)

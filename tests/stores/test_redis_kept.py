@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -11,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.entities import Counts, FeedEntry
+from domain.errors import Transient
 from domain.ports.feeds import Shown, ShownPost
 from domain.settings import Feed
-from stores import redis_kept, redis_shelf, redis_timelines
+from stores import redis_kept, redis_shelf, redis_timelines, redis_wire
 from stores.redis_cluster import RedisCluster
 from stores.redis_commands import KEY, Ask, Template, ask
 from stores.redis_follow_cache import RedisFollowCache
@@ -27,6 +29,11 @@ from tests.fresh import fresh_id
 from tests.redis_nodes import RedisNode, redis_cluster, redis_nodes
 
 FEED = Feed()
+_FOR_HALF_A_SECOND = """
+local function now() local at = redis.call('TIME') return at[1] * 1000 + at[2] / 1000 end
+local start = now()
+while now() < start + 500 do end
+"""
 EVERYWHERE = [f"barrier{number}" for number in range(64)]
 """Keys of all nodes of a cluster."""
 
@@ -318,3 +325,22 @@ async def test_what_was_renewed_is_not_remembered_without_end(
     for _ in range(30):
         await timelines.pages([fresh_id("u_") for _ in range(10)], None, 10)
         assert len(timelines._renewed) <= 110  # noqa: SLF001
+
+
+async def test_a_server_that_was_busy_when_it_was_greeted_tells_of_changes_later(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_wire, "_TRACK_AGAIN_S", 0.1)
+    node, redis = scene.nodes[0], scene.reader.redis
+    await node.call("CONFIG", "SET", "busy-reply-threshold", 50)
+    await redis.close()
+    busy = asyncio.create_task(node.call("EVAL", _FOR_HALF_A_SECOND, 0))
+    await asyncio.sleep(0.1)
+    with suppress(Transient):
+        await scene.reader.hear()
+    await busy
+    await node.call("CONFIG", "SET", "busy-reply-threshold", 5000)
+    await asyncio.sleep(0.2)
+    for _ in range(3):
+        await scene.same()
+    assert scene.known() is not None
