@@ -107,6 +107,29 @@ async def test_a_post_has_the_shape_of_the_contract() -> None:
     assert msgspec.json.decode(stranger.posts[0])["liked_by_viewer"] is False
 
 
+async def test_each_viewer_sees_what_is_warm_and_their_own_like() -> None:
+    life, viewer = await scene(1)
+    author, stranger = life.world.people[FIRST], life.world.people[STRANGER]
+    [post] = ids_of(await life.expected(viewer))
+    await life.world.reaction_cache.put_likers(post, [viewer])
+    await life.world.reaction_cache.put_counts(post, Counts(1, 2))
+
+    async def seen_by(who: str) -> tuple[int, int, bool]:
+        page = await life.reader.grid(author, who, None, 1)
+        assert page is not None
+        shown = msgspec.json.decode(page.posts[0])
+        return shown["like_count"], shown["comment_count"], shown["liked_by_viewer"]
+
+    for missed in ([post, author], [post], [author], []):
+        await life.world.post_cache.forget(missed)
+        assert await seen_by(viewer) == (1, 2, True)
+        assert await seen_by(stranger) == (1, 2, False)
+    await life.world.reaction_cache.note_click(post, viewer, "e", liked=False)
+    await life.world.reaction_cache.note_click(post, stranger, "e", liked=True)
+    assert await seen_by(viewer) == (0, 2, False)
+    assert await seen_by(stranger) == (2, 2, True)
+
+
 async def test_an_empty_page_is_a_page() -> None:
     life, viewer = await scene(0)
     page = await life.reader.home(viewer, None, 5)
