@@ -1,8 +1,18 @@
 """GET /feed/explain: one reason of a closed set, in the contract's shape."""
 
+from dataclasses import replace
+
+import pytest
+
+from api.feed.facts import facts_of
+from api.resilience.breakers import Breakers
+from domain.entities import FeedEntry
 from domain.feed_explain import MEANINGS, Reason
+from domain.ports.feeds import Shown
+from domain.settings import Degradation, Feed
+from tests import feed_world
 from tests.api.world import Someone, World, is_problem
-from tests.feed_world import entry_of
+from tests.feed_world import Life, entry_of
 from tests.fresh import fresh_id
 
 
@@ -51,3 +61,24 @@ async def test_it_wants_a_token_and_a_post(world: World) -> None:
 
 def test_every_reason_has_a_meaning() -> None:
     assert set(MEANINGS) == set(Reason)
+
+
+@pytest.mark.parametrize("followed", [True, False])
+async def test_another_author_who_is_followed_lets_nothing_pass(*, followed: bool) -> None:
+    life = Life(await feed_world.World(Feed(), 3).settle())
+    viewer, author, other = life.world.people
+    for each in (author, other):
+        await life.follow(viewer, each)
+    await life.post(post := feed_world.photo(author, 1, 1))
+    await life.read(viewer)
+    if not followed:  # and the entry is still in the set
+        await life.world.follows.unfollow(viewer, author, "e", 0)
+    look = life.world.shelf.read
+
+    async def knows_more(entries: list[FeedEntry], viewer_id: str) -> Shown:
+        follows = {other, author} if followed else {other}
+        return replace(await look(entries, viewer_id), follows=follows)
+
+    life.world.shelf.read = knows_more  # type: ignore[method-assign,assignment] # as one that keeps
+    facts = await facts_of(life.world, viewer, post, Breakers(Degradation()))
+    assert (facts.sight is not None, facts.stranger) == (followed, False)

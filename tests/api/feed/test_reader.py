@@ -151,6 +151,15 @@ async def test_a_warm_read_is_two_trips_and_asks_redis_alone() -> None:
     assert trips == 2
 
 
+async def test_what_the_process_knows_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    life, viewer = await scene(3)
+    cold = await life.reader.home(viewer, None, 5)
+    shown = await life.world.shelf.read(await life.expected(viewer), viewer)
+    monkeypatch.setattr(life.world.shelf, "known", lambda *_: shown)
+    monkeypatch.setattr(life.world.shelf, "read", Away().read)
+    assert await life.reader.home(viewer, None, 5) == cold
+
+
 async def test_pages_are_filled_up_past_what_is_gone() -> None:
     life, viewer = await scene(30)
     await life.reader.home(viewer, None, 5)
