@@ -16,6 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError
@@ -262,17 +263,21 @@ class Node:
         if self._listener is not None:
             self._listener(key)
 
-    def _track(self, link: Connection) -> None:
-        """From now on changes are told of; a server that can't is read as ever."""
+    def _track(self, link: Connection, *, late: bool = False) -> None:
+        """From now on changes are told of; a server that can't is read as ever.
+
+        `late`: something may have been read on this connection, whose changes aren't told of.
+        """
 
         def noted(answer: asyncio.Future[list[Reply]]) -> None:
             if answer.cancelled() or answer.exception() is not None:
                 return
             (reply,) = answer.result()
             link.tracks = reply == b"OK"
-            if link.tracks:
-                self._changed(None)  # what was read here before isn't told of
+            if link.tracks and late:
+                self._changed(None)
             elif str(reply).startswith("BUSY"):  # with a script, which ends
-                asyncio.get_running_loop().call_later(_TRACK_AGAIN_S, self._track, link)
+                again = partial(self._track, link, late=True)
+                asyncio.get_running_loop().call_later(_TRACK_AGAIN_S, again)
 
         link.ask(_TRACKING, 1).add_done_callback(noted)
