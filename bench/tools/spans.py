@@ -1,4 +1,4 @@
-"""Where a call's time goes: every method of some ports, timed while the application runs here."""
+"""Where a call's time goes: what may wait in some ports, timed while the application runs here."""
 
 import functools
 import inspect
