@@ -41,7 +41,7 @@ from domain.secrets import Secrets
 from domain.settings import ROOT, Settings
 from stores.connect import Stores
 
-ROUNDS, CALLS = 5, 3000
+ROUNDS, CALLS = 5, 6000
 AUTHORS, POSTS_EACH, CELEBRITIES, CROWD = 50, 60, 50, 4_990
 FEW, MANY, PULLING = "10 follows", "5,000 follows", "50 celebrities"
 LIKED, NOTHING_KEPT = "10 follows, 100 likes a second", "10 follows, nothing kept"

@@ -10,7 +10,7 @@ Nothing is kept longer than a minute, nor while a server wasn't heard for a seco
 """
 
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 
 from domain.entities import Counts, FeedEntry
@@ -118,6 +118,19 @@ class Kept:
         elif post.person is not person:
             post.person = person
         return post
+
+    def rows(self, entries: Iterable[FeedEntry], viewer: bytes) -> list[ShownPost] | None:
+        """All these posts as one viewer sees them; None while a part of one isn't known."""
+        posts, people, rows = self._posts, self._people, []
+        for _, post_id, author_id in entries:
+            post = posts.get(post_id)
+            if post is None or post.person is not people.get(author_id):
+                return None
+            row = post.seen_by(viewer)
+            if row is None:
+                return None
+            rows.append(row)
+        return rows
 
     def viewer(self, user_id: str) -> KeptViewer:
         """What is known of a viewer; to be filled in as well."""

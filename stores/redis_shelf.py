@@ -39,18 +39,14 @@ class RedisShelf:
 
     def known(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown | None:
         """All of it, when nothing need be asked for; else None."""
-        kept = self._kept
-        kept.settle()
-        me, viewer = kept.viewer(viewer_id), viewer_id.encode()
+        self._kept.settle()
+        me = self._kept.viewer(viewer_id)
         if not me.calm or me.followed is None:
             return None
-        rows, authors = [], me.authors
-        for entry in entries:
-            row = kept.post(entry).seen_by(viewer)
-            if row is None or entry.author_id not in authors:
-                return None
-            rows.append(row)
-        return Shown(rows, {}, me.followed)
+        if not me.authors.issuperset([entry.author_id for entry in entries]):
+            return None
+        rows = self._kept.rows(entries, viewer_id.encode())
+        return None if rows is None else Shown(rows, {}, me.followed)
 
     async def read(self, entries: Sequence[FeedEntry], viewer_id: str) -> Shown:
         """Look all of it up; some of the reads also renew the lives of what they asked for."""

@@ -131,10 +131,10 @@ class RedisTimelines:
         """Marks, and pairs of member and score, as of one moment of each set."""
         keys = [self._key(user_id) for user_id in user_ids]
         top = "(+inf" if before is None else before.published_at
-        replies, _ = await self._redis.ask(
-            ask(_reading(top, reach), keys),
-            ask(self._renewal, self._aging(keys), optional=True),  # a replica refuses it
-        )
+        asks = [ask(_reading(top, reach), keys)]
+        if aging := self._aging(keys):
+            asks.append(ask(self._renewal, aging, optional=True))  # a replica refuses it
+        replies, *_ = await self._redis.ask(*asks)
         moments = replies[3::4]
         for error in (part for moment in moments for part in moment if type(part) is not list):
             raise meaning(error)
