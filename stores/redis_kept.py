@@ -152,7 +152,7 @@ class Kept:
             return
         kind, _, name = key.decode(errors="replace").partition(":")
         if kind in _PARTS:
-            if post := self._posts.pop(name, None):
+            if post := self._posts.get(name):
                 self._posts[name] = post.without(kind)
         elif kind == _PERSON:
             self._people.pop(name, None)

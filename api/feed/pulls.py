@@ -82,12 +82,12 @@ class PullLists:
         now = self._clock()
         pages, wanted = [], []
         for author, head in zip(authors, map(self._heads.get, authors), strict=True):
-            if head is not None and head.until > now and head.size >= size:
-                pages.append(head.page)
-            elif head is None or not head.lasts(now, size):
+            if head is None:
                 wanted.append(author)
-            else:
+            elif (head.until > now and head.size >= size) or head.lasts(now, size):
                 pages.append(head.page)
+            else:
+                wanted.append(author)
         return pages, wanted
 
     def _keep(self, author: str, page: FeedPage, before: Cursor | None, size: int) -> None:

@@ -160,14 +160,19 @@ async def test_what_the_process_knows_is_not_asked_for(monkeypatch: pytest.Monke
     assert await life.reader.home(viewer, None, 5) == cold
 
 
+async def delete(life: Life, post_ids: Sequence[str]) -> None:
+    """These are gone, and what was cached of them too."""
+    rows = life.world.photos.rows
+    for gone in post_ids:
+        rows[gone] = replace(rows[gone], status=PhotoStatus.DELETED)
+        await life.world.post_cache.forget([gone])
+
+
 async def test_pages_are_filled_up_past_what_is_gone() -> None:
     life, viewer = await scene(30)
     await life.reader.home(viewer, None, 5)
     want = ids_of(await life.expected(viewer))
-    for gone in want[:16]:
-        rows = life.world.photos.rows
-        rows[gone] = replace(rows[gone], status=PhotoStatus.DELETED)
-        await life.world.post_cache.forget([gone])
+    await delete(life, want[:16])
     page = await life.reader.home(viewer, None, 5)
     assert post_ids(page) == want[16:21]
     assert page.after is not None
@@ -294,10 +299,7 @@ async def test_a_read_that_has_lost_a_store_goes_no_further(
     life, viewer = await scene(30)
     await life.reader.home(viewer, None, 5)
     want = ids_of(await life.expected(viewer))
-    for each in want[:gone]:
-        rows = life.world.photos.rows
-        rows[each] = replace(rows[each], status=PhotoStatus.DELETED)
-        await life.world.post_cache.forget([each])
+    await delete(life, want[:gone])
     read_page, look = life.world.timelines.page, life.world.shelf.read
     asked: list[Cursor | None] = []
     looked: list[Sequence[FeedEntry]] = []
@@ -324,10 +326,7 @@ async def test_a_set_that_vanishes_within_a_read_is_continued_by_the_stores() ->
     life, viewer = await scene(30)
     await life.reader.home(viewer, None, 5)
     want = ids_of(await life.expected(viewer))
-    for gone in want[:16]:
-        rows = life.world.photos.rows
-        rows[gone] = replace(rows[gone], status=PhotoStatus.DELETED)
-        await life.world.post_cache.forget([gone])
+    await delete(life, want[:16])
     read_page = life.world.timelines.page
 
     async def once(user_id: str, before: Cursor | None, limit: int) -> FeedPage | None:
